@@ -1,0 +1,147 @@
+"""What an observer is told while a verb works. Frozen facts; no wording."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cowpath.core.errors import CowpathError
+from cowpath.core.model import (
+    Base,
+    Bytes,
+    Disk,
+    Image,
+    ImageId,
+    Seconds,
+    StoreName,
+)
+
+
+class Phase(StrEnum):
+    """Where a copy is, as far as can be seen from outside."""
+
+    QUEUED = "queued"
+    """Another import of the same image holds Glance's lock."""
+    STAGING = "staging"
+    """Glance took the request; nothing has arrived here yet."""
+    STORING = "storing"
+    """Bytes are arriving in this site's store."""
+    FINISHING = "finishing"
+    """All bytes are here; Glance has not said so yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyAsked:
+    """Glance accepted our request to copy `image` to `store`."""
+
+    image: Image
+    store: StoreName
+
+
+@dataclass(frozen=True, slots=True)
+class CopyJoined:
+    """Somebody else's copy of `image` to `store` is running; we follow it."""
+
+    image: Image
+    store: StoreName
+
+
+@dataclass(frozen=True, slots=True)
+class CopyProgress:
+    """How far a copy is.
+
+    Attributes:
+        present: Bytes that this site's store shows.
+        total: Bytes of the image; None if Glance does not say.
+        elapsed: Seconds since we began to follow.
+    """
+
+    image: ImageId
+    store: StoreName
+    phase: Phase
+    present: Bytes
+    total: Bytes | None
+    elapsed: Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFinished:
+    """Glance says done and the base is there; `seconds` since we began to follow."""
+
+    image: ImageId
+    store: StoreName
+    seconds: Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class LookFailed:
+    """Glance did not answer one look; we go on. `times` in a row."""
+
+    image: ImageId
+    error: CowpathError
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class BaseFound:
+    """The image's clone source in this site's store; `copied` if it was not here."""
+
+    base: Base
+    copied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DiskMade:
+    """A disk is ready."""
+
+    disk: Disk
+
+
+@dataclass(frozen=True, slots=True)
+class DiskAdopted:
+    """An unwritten disk of an interrupted earlier call was found and is used."""
+
+    disk: Disk
+
+
+@dataclass(frozen=True, slots=True)
+class DiskGrown:
+    """A disk has its new size."""
+
+    disk: Disk
+
+
+@dataclass(frozen=True, slots=True)
+class DiskDeleted:
+    """A disk is gone."""
+
+    disk: Disk
+
+
+@dataclass(frozen=True, slots=True)
+class GuestStarted:
+    """A domain runs."""
+
+    name: str
+    disk: Disk
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something the user should know, which does not stop the work."""
+
+    text: str
+
+
+Event = (
+    CopyAsked
+    | CopyJoined
+    | CopyProgress
+    | CopyFinished
+    | LookFailed
+    | BaseFound
+    | DiskMade
+    | DiskAdopted
+    | DiskGrown
+    | DiskDeleted
+    | GuestStarted
+    | Warned
+)

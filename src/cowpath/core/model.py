@@ -1,0 +1,302 @@
+"""The nouns: images, locations, bases, disks, patience. Frozen values."""
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+from cowpath.core.errors import UsageError
+
+ImageId = NewType("ImageId", str)
+StoreName = NewType("StoreName", str)
+DiskName = NewType("DiskName", str)
+Bytes = NewType("Bytes", int)
+Seconds = float
+
+SECTOR = 512
+"""Bytes; disks are sized in whole sectors, as QEMU and RBD clients expect."""
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DISK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SIZE = re.compile(r"(\d{1,19})(?:([KMGTP])(?:iB|B)?|B)?", re.IGNORECASE)
+
+
+def image_id(text: str) -> ImageId:
+    """Return `text` as a Glance image id.
+
+    Raises:
+        UsageError: It is not a lower-case UUID, so it must not reach a path or URL.
+    """
+    if not _UUID.fullmatch(text):
+        raise UsageError(f"{text!r} is not an image id (a UUID)")
+    return ImageId(text)
+
+
+def is_image_id(text: str) -> bool:
+    """Tell whether `text` has the form of a Glance image id."""
+    return _UUID.fullmatch(text) is not None
+
+
+def disk_name(text: str) -> DiskName:
+    """Return `text` as a disk name that is safe as a file and an RBD image name.
+
+    Raises:
+        UsageError: It has other characters than these, or is too long.
+    """
+    if not _DISK_NAME.fullmatch(text):
+        raise UsageError(
+            f"{text[:80]!r} is not a disk name: use 1 to 200 letters, digits, '.', '_' "
+            f"and '-', beginning with a letter or digit"
+        )
+    return DiskName(text)
+
+
+def store_name(text: str) -> StoreName:
+    """Return `text` as a Glance store id.
+
+    Raises:
+        UsageError: It cannot be one; Glance's lists are split at commas.
+    """
+    if not _STORE_NAME.fullmatch(text):
+        raise UsageError(
+            f"{text[:80]!r} is not a Glance store id: use the names that "
+            f"Glance's enabled_backends lists, such as edge1"
+        )
+    return StoreName(text)
+
+
+def parse_size(text: str) -> Bytes:
+    """Return bytes from `20G`, `512MiB` or `1073741824`; units are powers of 1024.
+
+    Raises:
+        UsageError: Not a number with such a unit, zero, or not whole sectors.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise UsageError(f"{text!r} is not a size: use 20G, 512M or a number of bytes")
+    number, unit = match.groups()
+    size = int(number) * 1024 ** (" KMGTP".index(unit.upper()) if unit else 0)
+    return whole_sectors(size)
+
+
+def whole_sectors(size: int) -> Bytes:
+    """Return `size` in bytes, unchanged.
+
+    Raises:
+        UsageError: It is not positive, over 2**62, or no multiple of 512.
+    """
+    if not 0 < size <= 2**62 or size % SECTOR:
+        raise UsageError(f"{size} bytes is no disk size: need a multiple of {SECTOR}")
+    return Bytes(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One URL of an image's bytes, as Glance shows it.
+
+    Attributes:
+        url: `rbd://fsid/pool/image/snap` or `file:///path`. Outside input.
+        store: The store Glance says it lies in; None if Glance does not say.
+    """
+
+    url: str
+    store: StoreName | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What Glance says about an image at one moment.
+
+    Attributes:
+        status: Glance's: queued, active, deactivated, …
+        disk_format: raw, qcow2, …; None while nothing was uploaded.
+        size: Bytes of the stored file; None while nothing was uploaded.
+        min_disk: GiB that a disk of it must have.
+        stores: Where Glance says the bytes are complete.
+        importing: Where Glance says it is writing them. May be a stuck flag.
+        failed: Where Glance's last attempt failed. Stale until the next attempt runs.
+        lock: The task id that holds the import lock; None if nobody does.
+        locations: Empty where Glance hides them.
+        hash: `algorithm:hex` of the stored bytes; None if Glance has none.
+    """
+
+    id: ImageId
+    name: str = ""
+    status: str = "active"
+    disk_format: str | None = "raw"
+    size: Bytes | None = None
+    min_disk: int = 0
+    stores: frozenset[StoreName] = frozenset()
+    importing: frozenset[StoreName] = frozenset()
+    failed: frozenset[StoreName] = frozenset()
+    lock: str | None = None
+    locations: tuple[Location, ...] = ()
+    hash: str | None = None
+    visibility: str = "private"
+    created: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The clone source of an image in this site's store.
+
+    Attributes:
+        image: The Glance image that it holds.
+        where: How the store names it (a path, `pool/image@snap`); for messages.
+        size: Bytes; every disk made of it is at least as large.
+    """
+
+    image: ImageId
+    where: str
+    size: Bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What the local store shows of a copy in progress.
+
+    Attributes:
+        present: Bytes there so far.
+        whole: True once the store shows all of it; Glance may not say so yet.
+    """
+
+    present: Bytes
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Where QEMU finds a file disk; formats are explicit, never probed.
+
+    Attributes:
+        path: The overlay.
+        format: Its format.
+        backing: The raw base below it; None if it stands alone.
+    """
+
+    path: str
+    format: str = "qcow2"
+    backing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RbdHost:
+    """A Ceph monitor's address."""
+
+    name: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class RbdSource:
+    """Where QEMU finds an RBD disk.
+
+    Attributes:
+        hosts: The cluster's monitors.
+        user: The cephx user; None where cephx is off.
+        secret: UUID of libvirt's secret that holds the user's key.
+    """
+
+    pool: str
+    image: str
+    hosts: tuple[RbdHost, ...] = ()
+    user: str | None = None
+    secret: str | None = None
+
+
+DiskSource = FileSource | RbdSource
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A VM's disk, a copy-on-write clone of a base.
+
+    Attributes:
+        size: Bytes that the guest sees.
+        used: Bytes that it costs beyond its base.
+        image: The Glance image it was made of; None if that cannot be told.
+        base: `Base.where` of its parent; None once it has none.
+        marked: True if Cowpath made it (it bears our mark).
+    """
+
+    name: DiskName
+    size: Bytes
+    source: DiskSource
+    used: Bytes = Bytes(0)
+    image: ImageId | None = None
+    base: str | None = None
+    marked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Room in this site's store, in bytes."""
+
+    total: Bytes
+    free: Bytes
+
+
+class CopyAnswer(StrEnum):
+    """What Glance said when asked for a copy."""
+
+    ACCEPTED = "accepted"
+    BUSY = "busy"
+    """Another import of this image holds the lock (409)."""
+    PRESENT = "present"
+    """Glance has the image in that store already (400)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to follow a copy, how often to look, when to believe bad news.
+
+    Attributes:
+        timeout: Seconds from acceptance or joining until we stop; 0: no limit
+            (Nova's `images_rbd_glance_copy_timeout`).
+        poll: Seconds between looks at Glance, at most
+            (Nova's `images_rbd_glance_copy_poll_interval`).
+        queue: Seconds to wait for an import to another store. Glance itself holds
+            a lock for 60 minutes (`upstream fact: _enforce_import_lock`).
+        grace: Seconds after acceptance during which a failure listed before our
+            request is not believed: Glance clears it only when its task starts.
+        first: Seconds until the first look after acceptance.
+        steady: Seconds between looks while the arrival grows steadily.
+        peek: Seconds between looks at our own store, which is next door.
+    """
+
+    timeout: Seconds = 600
+    poll: Seconds = 15
+    queue: Seconds = 3600
+    grace: Seconds = 30
+    first: Seconds = 0.2
+    steady: Seconds = 60
+    peek: Seconds = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the bounds.
+
+        Raises:
+            UsageError: A value is negative, or an interval is zero.
+        """
+        if min(self.poll, self.first, self.steady, self.peek) <= 0:
+            raise UsageError(f"intervals must be above 0: {self}")
+        if min(self.timeout, self.queue, self.grace) < 0:
+            raise UsageError(f"bounds must not be negative: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A small libvirt domain on one disk.
+
+    Attributes:
+        name: The domain's name; same rules as a disk name.
+        memory: Bytes.
+        labels: Facts kept in the domain's metadata (image id, …).
+    """
+
+    name: str
+    disk: Disk
+    memory: Bytes
+    vcpus: int = 1
+    labels: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,252 @@
+"""The sockets in the wall: what the verbs need from the world.
+
+Every implementation passes the suite of the same name in `cowpath.testing`. All
+are safe to call from several threads. Any method that talks to a service may raise
+`UnavailableError` (retryable) or `ForbiddenError`; other errors are listed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from cowpath.core.events import Event
+from cowpath.core.model import (
+    Arrival,
+    Base,
+    Bytes,
+    Capacity,
+    CopyAnswer,
+    Disk,
+    DiskName,
+    Guest,
+    Image,
+    ImageId,
+    Patience,
+    Seconds,
+    StoreName,
+)
+
+
+class Clock(Protocol):
+    """Monotonic time. The only way anything here waits."""
+
+    def now(self) -> Seconds:
+        """Return seconds since an arbitrary start."""
+        ...
+
+    def sleep(self, seconds: Seconds) -> None:
+        """Block the caller."""
+        ...
+
+
+class Observer(Protocol):
+    """Is told what happens. Must not raise, and must not block for long."""
+
+    def tell(self, event: Event) -> None:
+        """Take note of `event`."""
+        ...
+
+
+class Catalog(Protocol):
+    """The image service. One call is one request, unless a page of a list is full."""
+
+    def get(self, image: ImageId) -> Image:
+        """Return the image as it is now.
+
+        Raises:
+            NotFoundError: There is no such image, or it is not ours to see.
+        """
+        ...
+
+    def find(self, ref: str) -> Image:
+        """Return the one image whose id or name is `ref`.
+
+        Raises:
+            NotFoundError: None has it.
+            AmbiguousError: Several have that name; the message lists their ids.
+        """
+        ...
+
+    def images(self) -> Iterator[Image]:
+        """Yield every image that we may see."""
+        ...
+
+    def stores(self) -> tuple[StoreName, ...]:
+        """Return the store ids that this Glance has, its default first."""
+        ...
+
+    def copy(self, image: ImageId, store: StoreName) -> CopyAnswer:
+        """Ask for a copy in `store` and return at once.
+
+        Safe to repeat: Glance takes one import per image at a time. After an
+        `UnavailableError` it is unknown whether the request was accepted.
+
+        Raises:
+            NotFoundError: There is no such store, or the image is gone.
+            ForbiddenError: The `copy_image` policy refuses us.
+            QuotaError: A quota refuses it.
+            UnsuitableError: Not active, or this Glance has copy-image switched off.
+        """
+        ...
+
+
+class Bases(Protocol):
+    """The clone sources in this site's store.
+
+    Attributes:
+        territory: What this store may read, for messages: a directory, a pool of a
+            cluster with its fsid.
+    """
+
+    @property
+    def territory(self) -> str:
+        """Return what this store may read, in words."""
+        ...
+
+    def find_base(self, image: Image) -> Base | None:
+        """Return the whole base of `image`; None while it is not here.
+
+        By location where Glance shows it, else where the configuration puts it. A
+        base whose size is not the image's is a copy in progress or a leftover: None.
+
+        Raises:
+            UntrustedError: Glance shows a location in this store that leads out of
+                `territory` or to another image's bytes.
+        """
+        ...
+
+    def head(self, base: Base) -> bytes:
+        """Return the first 4096 bytes of `base`, or all of a smaller one.
+
+        Raises:
+            NotFoundError: The base is gone.
+        """
+        ...
+
+    def arrival(self, image: Image) -> Arrival | None:
+        """Return what has arrived of a copy in progress; None if nothing yet.
+
+        Cheap, and takes no lock that could disturb the writer.
+        """
+        ...
+
+
+class Disks(Protocol):
+    """The VMs' disks in this site's store."""
+
+    def clone(self, base: Base, name: DiskName) -> Disk:
+        """Make a copy-on-write disk of `base` at the base's size, and mark it.
+
+        All or nothing: after an error or a kill there is no disk of that name, or
+        one that `find_disk` shows with our mark.
+
+        Raises:
+            ConflictError: The name is taken.
+            NotFoundError: The base is gone.
+            NoSpaceError: The store is full; nothing is left behind.
+        """
+        ...
+
+    def find_disk(self, name: DiskName) -> Disk | None:
+        """Return the disk, or None if there is none of that name."""
+        ...
+
+    def untouched(self, disk: Disk) -> bool:
+        """Tell whether nobody has written to the disk and nobody has it open."""
+        ...
+
+    def grow(self, disk: Disk, size: Bytes) -> Disk:
+        """Make the disk `size` bytes large and return it as it is now.
+
+        The same size is fine and does nothing.
+
+        Raises:
+            UsageError: `size` is smaller than the disk; disks never shrink.
+            NotFoundError: The disk is gone.
+            ConflictError: Somebody has it open.
+        """
+        ...
+
+    def delete(self, name: DiskName) -> None:
+        """Remove the disk; absent is fine. Its base stays usable for others.
+
+        Raises:
+            ConflictError: Somebody has it open.
+        """
+        ...
+
+    def disks(self, prefix: str = "") -> Iterator[Disk]:
+        """Yield the disks whose names begin with `prefix`, in order of name."""
+        ...
+
+
+class Pool(Protocol):
+    """The room in this site's store."""
+
+    def capacity(self) -> Capacity:
+        """Return how much there is and how much is free."""
+        ...
+
+
+class Store(Bases, Disks, Pool, Protocol):
+    """A site's store: what `STORES` makes."""
+
+
+class Way(Protocol):
+    """How an image gets into a store."""
+
+    def bring(self, image: Image) -> Base:
+        """Bring `image`, which is not here, and return its base.
+
+        Raises:
+            CopyError: It did not come.
+            ForbiddenError: We may not have it brought.
+        """
+        ...
+
+
+class Hypervisor(Protocol):
+    """Runs guests, and says how it wants a disk described."""
+
+    def disk_xml(self, disk: Disk) -> str:
+        """Return libvirt's `<disk>` element of `disk`."""
+        ...
+
+    def start(self, guest: Guest) -> None:
+        """Define and start a domain; all or nothing.
+
+        Raises:
+            ConflictError: A domain of that name exists.
+        """
+        ...
+
+    def console(self, name: str) -> Iterator[bytes]:
+        """Yield what the guest writes to its serial console, from its first byte.
+
+        Ends when the guest does.
+
+        Raises:
+            NotFoundError: There is no running domain of that name.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SitePorts:
+    """All that the verbs of one site need.
+
+    Attributes:
+        store: This site's Glance store.
+        ways: How an image gets here, in the order they are tried.
+    """
+
+    store: StoreName
+    catalog: Catalog
+    bases: Bases
+    disks: Disks
+    pool: Pool
+    hypervisor: Hypervisor
+    ways: tuple[Way, ...]
+    patience: Patience
+    clock: Clock
+    observer: Observer
