@@ -73,6 +73,10 @@ class NoSpaceError(CowpathError):
     """The site's store is full."""
 
 
+class HypervisorError(CowpathError):
+    """libvirt or QEMU refused to run the guest."""
+
+
 class UnavailableError(CowpathError):
     """A service did not answer, or answered nonsense; it may work later."""
 

@@ -16,6 +16,7 @@ Seconds = float
 SECTOR = 512
 """Bytes; disks are sized in whole sectors, as QEMU and RBD clients expect."""
 
+_MAX_IMAGE_NAME = 255
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DISK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -36,6 +37,21 @@ def image_id(text: str) -> ImageId:
 def is_image_id(text: str) -> bool:
     """Tell whether `text` has the form of a Glance image id."""
     return _UUID.fullmatch(text) is not None
+
+
+def image_ref(text: str) -> str:
+    """Return `text` as an image id or name that can be asked for.
+
+    Raises:
+        UsageError: Empty, over 255 characters (Glance's limit), or not printable
+            UTF-8.
+    """
+    if not 1 <= len(text) <= _MAX_IMAGE_NAME or not text.isprintable():
+        raise UsageError(
+            f"{text[:80]!r} is not an image: give an image id, or a name of 1 to "
+            f"{_MAX_IMAGE_NAME} printable characters"
+        )
+    return text
 
 
 def disk_name(text: str) -> DiskName:
@@ -163,6 +179,22 @@ class Arrival:
 
     present: Bytes
     whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """An image as Glance and this site's store show it.
+
+    Attributes:
+        base: Its base in this site's store; None if it is not here.
+        arrival: What has arrived of a copy in progress; None if nothing.
+        doubt: Why a location that Glance shows in our store is not trusted.
+    """
+
+    image: Image
+    base: Base | None = None
+    arrival: Arrival | None = None
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

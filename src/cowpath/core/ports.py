@@ -5,7 +5,7 @@ are safe to call from several threads. Any method that talks to a service may ra
 `UnavailableError` (retryable) or `ForbiddenError`; other errors are listed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -206,28 +206,53 @@ class Way(Protocol):
 
 
 class Hypervisor(Protocol):
-    """Runs guests, and says how it wants a disk described."""
+    """Runs guests, and says how it wants a disk described.
+
+    `disk_xml` asks nobody; the others talk to the hypervisor.
+    """
 
     def disk_xml(self, disk: Disk) -> str:
         """Return libvirt's `<disk>` element of `disk`."""
         ...
 
-    def start(self, guest: Guest) -> None:
-        """Define and start a domain; all or nothing.
+    def check_name(self, name: str) -> None:
+        """Accept a name that no domain has yet, before anything is made for it.
 
         Raises:
             ConflictError: A domain of that name exists.
         """
         ...
 
-    def console(self, name: str) -> Iterator[bytes]:
-        """Yield what the guest writes to its serial console, from its first byte.
-
-        Ends when the guest does.
+    def start(self, guest: Guest) -> None:
+        """Define a domain and start it paused; all or nothing.
 
         Raises:
-            NotFoundError: There is no running domain of that name.
+            ConflictError: A domain of that name exists.
+            HypervisorError: libvirt or QEMU refuses it.
         """
+        ...
+
+    def resume(self, name: str) -> None:
+        """Let a paused domain run.
+
+        Raises:
+            NotFoundError: There is no such domain.
+        """
+        ...
+
+    def console(self, name: str) -> Iterator[bytes]:
+        """Attach to the domain's serial console, at once; yield what it writes.
+
+        Attached before `resume`, it yields everything from the first byte on. Ends
+        when the domain does.
+
+        Raises:
+            NotFoundError: There is no such domain.
+        """
+        ...
+
+    def discard(self, name: str) -> None:
+        """Stop and undefine the domain; absent is fine. Its disk stays."""
         ...
 
 
@@ -238,6 +263,7 @@ class SitePorts:
     Attributes:
         store: This site's Glance store.
         ways: How an image gets here, in the order they are tried.
+        way_to: Makes the way to another site's store.
     """
 
     store: StoreName
@@ -247,6 +273,7 @@ class SitePorts:
     pool: Pool
     hypervisor: Hypervisor
     ways: tuple[Way, ...]
+    way_to: Callable[[StoreName], Way]
     patience: Patience
     clock: Clock
     observer: Observer

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from cowpath.core.errors import ConflictError, UnsuitableError, UntrustedError
-from cowpath.core.model import Base, Bytes, Disk, Image, Location, StoreName
+from cowpath.core.model import Bytes, Disk, Image, Location, StoreName
 
 GIB = 1024**3
 
@@ -117,17 +117,17 @@ def choose_location(
     return None
 
 
-def check_adoption(disk: Disk, base: Base, size: Bytes, *, untouched: bool) -> None:
+def check_adoption(disk: Disk, image: Image, size: Bytes, *, untouched: bool) -> None:
     """Accept a disk of an earlier, interrupted call as the one now asked for.
 
     Raises:
-        ConflictError: It is somebody's disk: other base, no mark, written or open.
+        ConflictError: It is somebody's disk: other image, no mark, written or open.
     """
     reasons = [
         reason
         for wrong, reason in (
             (not disk.marked, "was not made by Cowpath"),
-            (disk.base != base.where, f"is a disk of {disk.base or 'no base'}"),
+            (disk.image != image.id, f"is a disk of image {disk.image or 'unknown'}"),
             (not untouched, "is in use or has been written to"),
             (disk.size > size, f"is larger ({disk.size} bytes)"),
         )

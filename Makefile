@@ -1,0 +1,78 @@
+# The one door. `make demo` shows what Cowpath does, `make test` runs everything.
+SHELL := /bin/sh
+KIND ?= files
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+BIN := .venv/bin
+# Debian's own interpreter sees Debian's libvirt binding; another may not.
+PYTHON ?= $(shell for p in /usr/bin/python3 python3; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+export LAB_UV := $(abspath $(UV))
+# Behind a TLS-inspecting proxy only the system's certificates will do.
+export UV_SYSTEM_CERTS ?= 1
+
+.PHONY: help demo test check lint types arrows unit lab-up lab-down docs clean fmt wheel-test
+help:  ## Show this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: packages $(BIN)/.synced  ## Boot an image at a site that does not have it.
+	$(BIN)/python -m lab.demo --kind $(KIND)
+
+test: packages check docs wheel-test  ## Everything: checks, docs, the real services.
+	$(BIN)/python -m lab up --kind $(KIND)
+	$(BIN)/pytest -m "lab or not lab" tests; status=$$?; \
+	  $(BIN)/python -m lab down --kind $(KIND); exit $$status
+
+check: lint types arrows unit  ## Lint, types, arrows and the fast tests.
+
+lint: $(BIN)/.synced
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/codespell src tests lab docs README.md
+
+types: $(BIN)/.synced
+	$(BIN)/mypy
+
+arrows: $(BIN)/.synced
+	$(BIN)/lint-imports --no-logo
+
+unit: $(BIN)/.synced
+	$(BIN)/pytest -q tests/unit tests/flows
+
+wheel-test: $(BIN)/.synced  ## The wheel in a clean environment: library and CLI.
+	$(BIN)/pytest -q -m wheel tests/doors
+
+docs: $(BIN)/.synced  ## Build the documentation, strictly.
+	$(BIN)/sphinx-build -W --keep-going -n -q docs docs/_build/html
+
+fmt: $(BIN)/.synced  ## Format and mend what can be mended.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lab-up: packages $(BIN)/.synced  ## Start the lab: KIND=files.
+	$(BIN)/python -m lab up --kind $(KIND)
+
+lab-down:  ## Stop the lab: KIND=files.
+	$(PYTHON) -m lab down --kind $(KIND)
+
+clean:  ## Stop the lab and remove everything that was made here.
+	$(PYTHON) -m lab wipe --kind $(KIND)
+	rm -rf .venv .tools lab/run docs/_build dist .mypy_cache .ruff_cache .pytest_cache \
+	  .hypothesis .import_linter_cache
+
+.PHONY: packages python
+python:
+	@test -n "$(PYTHON)" || { echo "Cowpath needs Python 3.11 or newer: apt-get install python3"; exit 1; }
+
+packages: python
+	@$(PYTHON) -m lab packages --for $(KIND) --install
+
+$(UV): | python
+	@$(PYTHON) -m lab packages --for check --install
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet uv==$(UV_VERSION)
+
+$(BIN)/.synced: pyproject.toml uv.lock | $(UV)
+	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) --system-site-packages .venv
+	$(UV) sync --quiet --frozen --extra cli
+	@touch $@

@@ -1,0 +1,357 @@
+"""Read configuration files into frozen dataclasses.
+
+A compute host's own nova.conf serves as it is: groups `[libvirt]` and others keep
+Nova's names and meanings (specification, "Other deployer impact"), and keys there
+that are not ours are ignored. What Nova has no name for is in `[cowpath]`, where an
+unknown key is an error. Our own ConfigOpts object; nothing is registered on Nova's.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oslo_config import cfg
+
+from cowpath.catalog.config import GlanceConfig
+from cowpath.catalog.session import auth_option_names
+from cowpath.core.errors import ConfigError, UsageError
+from cowpath.core.model import Patience, StoreName, store_name
+from cowpath.hypervisor.config import DEFAULT_URI, DiskOptions, LibvirtConfig
+from cowpath.stores import STORES, StoreConfig
+from cowpath.stores.file.config import FileConfig
+from cowpath.stores.memory import MemoryConfig
+
+GROUP = "cowpath"
+LIBVIRT = "libvirt"
+DEFAULT_FILES = ("/etc/cowpath/cowpath.conf",)
+_SECRET_WORDS = ("password", "secret", "token", "passcode", "key")
+_MASK = "****"
+_CACHE_MODES = ("default", "none", "writethrough", "writeback", "directsync", "unsafe")
+
+LIBVIRT_OPTS: tuple[cfg.Opt, ...] = (
+    cfg.StrOpt(
+        "images_rbd_glance_store_name",
+        default="",
+        help="The Glance store id of this site, as Glance's enabled_backends names it. "
+        "Nova's name; used for every kind of store.",
+    ),
+    cfg.IntOpt(
+        "images_rbd_glance_copy_poll_interval",
+        default=15,
+        min=1,
+        max=3600,
+        help="Seconds between two looks at Glance while it copies an image, at most. "
+        "The first looks come sooner.",
+    ),
+    cfg.IntOpt(
+        "images_rbd_glance_copy_timeout",
+        default=600,
+        min=0,
+        help="Seconds to follow a copy after Glance accepted it. 0: no limit, as in "
+        "Nova. The copy goes on in Glance when we stop following.",
+    ),
+    cfg.StrOpt(
+        "hw_disk_discard",
+        choices=("ignore", "unmap"),
+        help="Discard mode of disks; unset: the hypervisor's default.",
+    ),
+    cfg.ListOpt(
+        "disk_cachemodes",
+        default=[],
+        help="Cache modes by source type, such as file=none,network=writeback.",
+    ),
+    cfg.StrOpt(
+        "connection_uri",
+        default="",
+        help="libvirt's connection URI; empty: qemu:///system.",
+    ),
+    cfg.StrOpt(
+        "virt_type",
+        default="kvm",
+        choices=("kvm", "qemu"),
+        help="How guests run: kvm, or qemu where the host has no KVM.",
+    ),
+)
+"""Options that nova.conf already has; same names, same meanings."""
+
+COWPATH_OPTS: tuple[cfg.Opt, ...] = (
+    cfg.StrOpt(
+        "store_kind",
+        default="file",
+        choices=tuple(STORES),
+        help="What this site's Glance store is made of.",
+    ),
+    cfg.StrOpt(
+        "images_dir",
+        default="",
+        help="store_kind file: the directory of this site's Glance store "
+        "(filesystem_store_datadir).",
+    ),
+    cfg.StrOpt(
+        "disks_dir",
+        default="",
+        help="store_kind file: where disks are made; on the same filesystem as "
+        "images_dir, because bases are hard-linked.",
+    ),
+    cfg.IntOpt(
+        "copy_queue_timeout",
+        default=3600,
+        min=0,
+        help="Seconds to wait for another import of the same image to end before "
+        "asking for our own. Glance takes one at a time per image, and holds the lock "
+        "of a dead one for 60 minutes.",
+    ),
+    cfg.IntOpt(
+        "copy_grace",
+        default=30,
+        min=0,
+        help="Seconds after acceptance during which a failure that Glance listed "
+        "before is not believed: Glance clears it only when its task starts.",
+    ),
+    cfg.StrOpt(
+        "cloud",
+        default="",
+        help="A cloud of clouds.yaml; empty: OS_CLOUD or the OS_* variables, unless "
+        "auth_type is set here.",
+    ),
+    cfg.StrOpt(
+        "auth_type",
+        default="",
+        help="A keystoneauth plugin, such as v3password or "
+        "v3applicationcredential; its options (auth_url, username, …) stand in this "
+        "group too. Empty: clouds.yaml or the OS_* variables.",
+    ),
+    cfg.StrOpt(
+        "endpoint_override",
+        default="",
+        help="The image service's root URL, without /v2; empty: the one of the "
+        "service catalogue.",
+    ),
+    cfg.StrOpt("region_name", default="", help="The region of the image service."),
+    cfg.StrOpt(
+        "interface",
+        default="",
+        choices=("", "public", "internal", "admin"),
+        help="Which endpoint of the service catalogue is used; empty: the cloud's, or "
+        "public.",
+    ),
+)
+"""What Nova has no name for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One effective value, for `cowpath config`.
+
+    Attributes:
+        value: As text; secrets are masked.
+        origin: Where it came from: a file, the environment, the default.
+    """
+
+    group: str
+    name: str
+    value: str
+    origin: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that wiring needs to build a site.
+
+    Attributes:
+        kind: A key of `STORES`.
+        store: What that kind must be told; its `store` is this site's Glance store.
+        files: The configuration files that were read.
+        settings: Every effective value, for people to read.
+    """
+
+    kind: str
+    store: StoreConfig
+    patience: Patience
+    glance: GlanceConfig
+    hypervisor: LibvirtConfig
+    files: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return our options by group, for oslo.config's generator and the docs."""
+    return [(LIBVIRT, list(LIBVIRT_OPTS)), (GROUP, list(COWPATH_OPTS))]
+
+
+def load(files: Sequence[str] = (), *, cloud: str = "") -> Config:
+    """Read `files` (later ones win), or the default file where it exists.
+
+    Args:
+        files: Paths of oslo.config INI files, such as /etc/nova/nova.conf.
+        cloud: Overrides `[cowpath] cloud`.
+
+    Raises:
+        ConfigError: A file is missing or malformed, a value is out of bounds, or
+            `[cowpath]` has an unknown key.
+    """
+    chosen = tuple(files) or tuple(f for f in DEFAULT_FILES if Path(f).is_file())
+    try:
+        conf = _parse(chosen)
+        if cloud:
+            conf.set_override("cloud", cloud, group=GROUP)
+        auth = _auth(conf, _own_section(chosen))
+        return _config(conf, chosen, auth)
+    except ConfigError:
+        raise
+    except (cfg.Error, UsageError, ValueError) as error:
+        where = ", ".join(chosen) or "the environment and defaults"
+        raise ConfigError(f"configuration from {where}: {error}") from error
+
+
+def _parse(files: Sequence[str]) -> cfg.ConfigOpts:
+    for name in files:
+        if not Path(name).is_file():
+            raise ConfigError(f"there is no configuration file {name}")
+    conf = cfg.ConfigOpts()
+    for group, options in list_opts():
+        conf.register_opts(options, group=group)
+    conf(args=[], project="cowpath", default_config_files=list(files))
+    return conf
+
+
+def _config(
+    conf: cfg.ConfigOpts, files: tuple[str, ...], auth: Mapping[str, str]
+) -> Config:
+    nova, own = conf[LIBVIRT], conf[GROUP]
+    # Reading every value checks every bound, also of those that are not used.
+    settings = tuple(_settings(conf, auth))
+    return Config(
+        kind=own.store_kind,
+        store=_store(conf),
+        patience=Patience(
+            timeout=nova.images_rbd_glance_copy_timeout,
+            poll=nova.images_rbd_glance_copy_poll_interval,
+            queue=own.copy_queue_timeout,
+            grace=own.copy_grace,
+        ),
+        glance=GlanceConfig(
+            own.cloud,
+            own.auth_type,
+            auth,
+            own.endpoint_override,
+            own.region_name,
+            own.interface,
+        ),
+        hypervisor=_hypervisor(conf),
+        files=files,
+        settings=settings,
+    )
+
+
+def _store(conf: cfg.ConfigOpts) -> StoreConfig:
+    own = conf[GROUP]
+    name = _store_name(conf)
+    if own.store_kind == "memory":
+        return MemoryConfig(name)
+    for option in ("images_dir", "disks_dir"):
+        if not own[option]:
+            raise ConfigError(
+                f"[{GROUP}] {option} is not set: store_kind {own.store_kind} needs it"
+            )
+    return FileConfig(name, own.images_dir, own.disks_dir)
+
+
+def _store_name(conf: cfg.ConfigOpts) -> StoreName:
+    name = conf[LIBVIRT].images_rbd_glance_store_name
+    if not name:
+        raise ConfigError(
+            f"[{LIBVIRT}] images_rbd_glance_store_name is not set: name the Glance "
+            f"store of this site, in a file given by --config-file or in "
+            f"{DEFAULT_FILES[0]}"
+        )
+    return store_name(name)
+
+
+def _hypervisor(conf: cfg.ConfigOpts) -> LibvirtConfig:
+    nova = conf[LIBVIRT]
+    modes = dict(_mode(entry) for entry in nova.disk_cachemodes)
+    # Nova's keys are libvirt's disk source types.
+    cache = modes.get("file" if conf[GROUP].store_kind == "file" else "network")
+    return LibvirtConfig(
+        uri=nova.connection_uri or DEFAULT_URI,
+        virt_type=nova.virt_type,
+        disks=DiskOptions(cache, nova.hw_disk_discard),
+    )
+
+
+def _mode(entry: str) -> tuple[str, str]:
+    kind, equals, mode = entry.partition("=")
+    if not equals or mode not in _CACHE_MODES:
+        raise ConfigError(
+            f"[{LIBVIRT}] disk_cachemodes has {entry!r}: write TYPE=MODE with a mode "
+            f"of {', '.join(_CACHE_MODES)}"
+        )
+    return kind.strip(), mode
+
+
+def _own_section(files: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in files:
+        sections: dict[str, dict[str, list[str]]] = {}
+        cfg.ConfigParser(name, sections).parse()
+        found |= {key: values[-1] for key, values in sections.get(GROUP, {}).items()}
+    return found
+
+
+def _auth(conf: cfg.ConfigOpts, section: Mapping[str, str]) -> dict[str, str]:
+    """Return the auth plugin's options; any other key that is not ours is an error."""
+    kind = conf[GROUP].auth_type
+    plugin = auth_option_names(kind) if kind else frozenset[str]()
+    ours = {option.dest for option in COWPATH_OPTS}
+    for key in section:
+        if key not in ours | plugin:
+            near = difflib.get_close_matches(key, sorted(ours | plugin), n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError(
+                f"[{GROUP}] has an unknown key {key}{hint} (cowpath config lists all)"
+            )
+    return {key: value for key, value in section.items() if key in plugin}
+
+
+def _settings(conf: cfg.ConfigOpts, auth: Mapping[str, str]) -> list[Setting]:
+    made = [
+        Setting(
+            group,
+            option.dest,
+            _text(option.dest, conf[group][option.dest]),
+            _origin(conf, option.dest, group),
+            option.help,
+        )
+        for group, options in list_opts()
+        for option in options
+    ]
+    return made + [
+        Setting(GROUP, key, _text(key, value), "configuration file", "auth_type's")
+        for key, value in sorted(auth.items())
+    ]
+
+
+def _text(name: str, value: object) -> str:
+    if value and any(word in name for word in _SECRET_WORDS):
+        return _MASK
+    if isinstance(value, list):
+        return ",".join(str(entry) for entry in value)
+    return "" if value is None else str(value)
+
+
+def _origin(conf: cfg.ConfigOpts, name: str, group: str) -> str:
+    place = conf.get_location(name, group)
+    if place is None:
+        return "default"
+    match place.location:
+        case cfg.Locations.user:
+            return str(place.detail)
+        case cfg.Locations.environment:
+            return f"environment {place.detail}"
+        case cfg.Locations.set_override:
+            return "command line"
+        case _:
+            return "default"

@@ -1,0 +1,180 @@
+"""Nouns as JSON documents and as tables. Sizes are bytes in JSON."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cowpath.config import Setting
+from cowpath.core.model import Base, Disk, Sight, StoreName
+from cowpath.doors.cli.exits import table as exit_table
+from cowpath.doors.cli.output import Document, grid
+from cowpath.observers.words import size
+
+_NOTHING = "-"
+_VALUES = 48
+"""Columns before the origin of a setting."""
+
+
+def image(sight: Sight) -> Document:
+    """Return an image with what this site's store shows of it."""
+    seen = sight.image
+    return {
+        "id": seen.id,
+        "name": seen.name,
+        "status": seen.status,
+        "disk_format": seen.disk_format,
+        "size": seen.size,
+        "min_disk_gib": seen.min_disk,
+        "visibility": seen.visibility,
+        "hash": seen.hash,
+        "stores": sorted(seen.stores),
+        "importing": sorted(seen.importing),
+        "failed": sorted(seen.failed),
+        "import_lock": seen.lock,
+        "locations": [{"url": at.url, "store": at.store} for at in seen.locations],
+        "here": {
+            "base": base(sight.base) if sight.base else None,
+            "arrived": sight.arrival.present if sight.arrival else None,
+            "doubt": sight.doubt,
+        },
+    }
+
+
+def base(found: Base) -> Document:
+    """Return a base."""
+    return asdict(found)
+
+
+def disk(made: Disk) -> Document:
+    """Return a disk."""
+    return {
+        "name": made.name,
+        "size": made.size,
+        "used": made.used,
+        "image": made.image,
+        "base": made.base,
+        "made_by_cowpath": made.marked,
+        "source": asdict(made.source),
+    }
+
+
+def image_table(sights: Iterable[Sight], store: StoreName) -> Table:
+    """Return images, a row each; the last column is this site's store."""
+    made = grid("ID", "NAME", "FORMAT", "SIZE", "STATUS", "STORES", f"AT {store}")
+    for sight in sights:
+        seen = sight.image
+        made.add_row(
+            seen.id,
+            seen.name or _NOTHING,
+            seen.disk_format or _NOTHING,
+            size(seen.size) if seen.size else _NOTHING,
+            seen.status,
+            ",".join(sorted(seen.stores)) or _NOTHING,
+            _here(sight),
+        )
+    return made
+
+
+def image_facts(sight: Sight, store: StoreName) -> RenderableType:
+    """Return all of one image."""
+    seen = sight.image
+    return facts(
+        ("id", seen.id),
+        ("name", seen.name),
+        ("status", seen.status),
+        ("disk format", seen.disk_format),
+        ("size", _bytes(seen.size)),
+        ("minimal disk", f"{seen.min_disk} GiB" if seen.min_disk else None),
+        ("visibility", seen.visibility),
+        ("hash", seen.hash),
+        ("in stores", ", ".join(sorted(seen.stores))),
+        ("being copied to", ", ".join(sorted(seen.importing))),
+        ("last copy failed to", ", ".join(sorted(seen.failed))),
+        ("import lock", seen.lock),
+        (f"at {store}", _here(sight)),
+        ("base", sight.base.where if sight.base else None),
+        ("not trusted", sight.doubt),
+        *(("location", f"{at.url} ({at.store or '?'})") for at in seen.locations),
+    )
+
+
+def disk_table(disks: Iterable[Disk]) -> Table:
+    """Return disks, a row each."""
+    made = grid("NAME", "SIZE", "USED", "IMAGE", "BASE")
+    for each in disks:
+        made.add_row(
+            each.name,
+            size(each.size),
+            size(each.used),
+            each.image or _NOTHING,
+            each.base or _NOTHING,
+        )
+    return made
+
+
+def disk_facts(made: Disk) -> RenderableType:
+    """Return all of one disk."""
+    source = asdict(made.source).items()
+    return facts(
+        ("name", made.name),
+        ("size", _bytes(made.size)),
+        ("used", _bytes(made.used)),
+        ("image", made.image),
+        ("base", made.base or "none"),
+        ("made by cowpath", "yes" if made.marked else "no"),
+        *((key, str(value) if value else None) for key, value in source),
+    )
+
+
+def setting_lines(settings: Sequence[Setting]) -> RenderableType:
+    """Return effective values as a configuration file, with where each came from."""
+    lines, group = [], ""
+    for each in settings:
+        if each.group != group:
+            group = each.group
+            lines.append(f"[{group}]")
+        lines.append(
+            f"{each.name} = {each.value}".ljust(_VALUES) + f"  # {each.origin}"
+        )
+    return Text("\n".join(lines))
+
+
+def exits() -> str:
+    """Return the exit codes as the end of the help text."""
+    rows = [f"{code:>3}  {kind}: {meaning}" for code, kind, meaning in exit_table()]
+    return "\n".join(["Exit codes:", *rows])
+
+
+def plain(text: str) -> RenderableType:
+    """Return text that is printed as it is, without markup."""
+    return Text(text)
+
+
+def facts(*rows: tuple[str, str | None]) -> Table:
+    """Return names and values in two columns; empty values are left out."""
+    made = Table.grid(padding=(0, 2))
+    made.add_column(style="bold")
+    made.add_column(overflow="fold")
+    for name, value in rows:
+        if value:
+            made.add_row(name, value)
+    return made
+
+
+def _here(sight: Sight) -> str:
+    if sight.doubt:
+        return "not trusted"
+    if sight.base:
+        return "here"
+    if sight.arrival:
+        total = sight.image.size
+        of = f" of {size(total)}" if total else ""
+        return f"{size(sight.arrival.present)}{of}"
+    return _NOTHING
+
+
+def _bytes(number: int | None) -> str | None:
+    return f"{size(number)} ({number} bytes)" if number is not None else None

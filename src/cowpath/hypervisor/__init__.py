@@ -1,0 +1,1 @@
+"""Adapter: how a disk looks to libvirt, and a small guest on it."""

@@ -1,0 +1,24 @@
+"""Events as log records, for services that have a log."""
+
+import logging
+
+from cowpath.core.events import CopyProgress, Event, LookFailed, Warned
+from cowpath.observers.words import sentence
+
+
+class LogObserver:
+    """Writes every event to a logger: progress as debug, trouble as warning."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+
+    def tell(self, event: Event) -> None:
+        """Log `event`."""
+        match event:
+            case CopyProgress():
+                level = logging.DEBUG
+            case LookFailed() | Warned():
+                level = logging.WARNING
+            case _:
+                level = logging.INFO
+        self._logger.log(level, "%s", sentence(event))

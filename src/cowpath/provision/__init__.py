@@ -1,0 +1,1 @@
+"""The verbs: one module for each thing a user can ask for. Imports core only."""

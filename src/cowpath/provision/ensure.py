@@ -1,0 +1,45 @@
+"""Make sure that an image is in this site's store: the local base, else the ways."""
+
+from cowpath.core.errors import CowpathError, NotFoundError
+from cowpath.core.events import BaseFound, Warned
+from cowpath.core.model import Base, Image
+from cowpath.core.ports import SitePorts
+from cowpath.core.rules import check_head, check_image
+
+
+def ensure_local(image: Image, here: SitePorts) -> Base:
+    """Return the base of `image` in this site's store, bringing it here if need be.
+
+    Costs no request to Glance beyond the one that gave `image` if it is here already.
+
+    Raises:
+        UnsuitableError: No disk can be made of it: status, format, no bytes.
+        UntrustedError: Glance shows a location in our store that is not ours.
+        CopyError: It is not here and did not come.
+        ForbiddenError: It is not here and we may not have it copied.
+    """
+    check_image(image)
+    listed = here.store in image.stores and here.store not in image.importing
+    base = here.bases.find_base(image) if listed else None
+    copied = base is None
+    if base is None:
+        base = _bring(image, here)
+    check_head(image, here.bases.head(base))
+    here.observer.tell(BaseFound(base, copied=copied))
+    return base
+
+
+def _bring(image: Image, here: SitePorts) -> Base:
+    failures: list[CowpathError] = []
+    for way in here.ways:
+        try:
+            return way.bring(image)
+        except CowpathError as error:
+            if way is here.ways[-1]:
+                raise
+            failures.append(error)
+            here.observer.tell(Warned(f"{error}; trying the next way"))
+    raise NotFoundError(
+        f"image {image.id} ({image.name}) is not in store {here.store}, and no way to "
+        f"bring it here is configured"
+    )

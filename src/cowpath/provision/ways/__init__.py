@@ -1,0 +1,1 @@
+"""How an image gets into this site's store: the ways behind the port `Way`."""

@@ -1,0 +1,128 @@
+"""Which file is where: the two directories of a site, and what lies in them.
+
+<images_dir>/<image id>          Glance's; grows while Glance copies
+<disks_dir>/<name>.qcow2         a disk
+<disks_dir>/bases/<image id>     hard link to Glance's file: what disks lie on
+<disks_dir>/.cowpath/marks/      our mark on each disk
+<disks_dir>/.cowpath/making/     disks that are not whole yet
+<disks_dir>/.cowpath/lock        held by whoever changes anything here
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from stat import S_ISREG
+
+from cowpath.core.errors import UsageError
+from cowpath.core.model import Bytes, DiskName, ImageId, disk_name, image_id
+from cowpath.stores.file._qcow2 import read_qcow2
+from cowpath.stores.file.config import FileConfig
+
+_SUFFIX = ".qcow2"
+
+
+class Folder:
+    """Paths, and what they show. Changes nothing but by `prepare` and `sweep`."""
+
+    def __init__(self, config: FileConfig) -> None:
+        # normpath, not resolve: Glance writes the configured path into locations.
+        self.images = Path(os.path.normpath(config.images_dir))
+        self.disks = Path(os.path.normpath(config.disks_dir))
+        self.bases = self.disks / "bases"
+        self._ours = self.disks / ".cowpath"
+        self.marks = self._ours / "marks"
+        self._making = self._ours / "making"
+        self.lock = self._ours / "lock"
+
+    def prepare(self) -> None:
+        """Make what is missing of our directories; the parent must be there."""
+        if self._making.is_dir() and self.bases.is_dir():
+            return
+        for path in (self.disks, self.bases, self._ours, self.marks, self._making):
+            path.mkdir(exist_ok=True)
+
+    def glance_file(self, image: ImageId) -> Path:
+        """Return where Glance has `image`."""
+        return self.images / image_id(image)
+
+    def base(self, image: ImageId) -> Path:
+        """Return where the disks of `image` find its bytes."""
+        return self.bases / image_id(image)
+
+    def disk(self, name: DiskName) -> Path:
+        """Return where the disk `name` is."""
+        return self.disks / f"{disk_name(name)}{_SUFFIX}"
+
+    def fresh(self) -> Path:
+        """Return a name for a disk in the making."""
+        return self._making / f"{uuid.uuid4()}{_SUFFIX}"
+
+    def image_of(self, backing: str | None) -> ImageId | None:
+        """Return the image whose base, ours or Glance's, `backing` is."""
+        if backing is None or Path(backing).parent not in (self.bases, self.images):
+            return None
+        try:
+            return image_id(Path(backing).name)
+        except UsageError:
+            return None
+
+    def source(self, image: ImageId, size: Bytes) -> Path | None:
+        """Return a whole file of `image`: our link, else Glance's; None without one.
+
+        Ours first: disks lie on it, whatever became of Glance's.
+        """
+        for path in (self.base(image), self.glance_file(image)):
+            if file_size(path) == size:
+                return path
+        return None
+
+    def names(self, prefix: str) -> Iterator[DiskName]:
+        """Yield in order the names that files of ours or of others have."""
+        if not self.disks.is_dir():
+            return
+        stems = (
+            entry.name.removesuffix(_SUFFIX)
+            for entry in self.disks.iterdir()
+            if entry.name.endswith(_SUFFIX) and entry.name.startswith(prefix)
+        )
+        for stem in sorted(stems):
+            try:
+                yield disk_name(stem)
+            except UsageError:
+                continue  # no disk can have that name
+
+    def sweep(self) -> None:
+        """Remove what dead makers left. Only under the lock: then none is alive."""
+        for path in self._making.iterdir():
+            path.unlink()
+
+    def idle_bases(self) -> Iterator[Path]:
+        """Yield the bases that nothing in the folder lies on.
+
+        A file of any name counts, disk or not: it may be somebody's copy of one.
+        One that we may not read may lie on any of them.
+        """
+        try:
+            used = {Path(backing) for backing in self._backings()}
+        except PermissionError:
+            return
+        yield from (path for path in self.bases.iterdir() if path not in used)
+
+    def _backings(self) -> Iterator[str]:
+        for path in self.disks.iterdir():
+            try:
+                header = read_qcow2(path)
+            except FileNotFoundError:
+                continue  # somebody removed it meanwhile
+            if header and header.backing:
+                yield header.backing
+
+
+def file_size(path: Path) -> Bytes | None:
+    """Return the size of a regular file in bytes; None if there is no such."""
+    try:
+        status = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return Bytes(status.st_size) if S_ISREG(status.st_mode) else None

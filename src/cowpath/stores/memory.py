@@ -1,0 +1,263 @@
+"""A store in memory, for tests and dry runs: the same contract, no bytes on disk."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from cowpath.core.errors import (
+    ConflictError,
+    NoSpaceError,
+    NotFoundError,
+    UsageError,
+)
+from cowpath.core.model import (
+    Arrival,
+    Base,
+    Bytes,
+    Capacity,
+    Disk,
+    DiskName,
+    FileSource,
+    Image,
+    ImageId,
+    Location,
+    StoreName,
+    disk_name,
+    image_id,
+    whole_sectors,
+)
+from cowpath.core.rules import choose_location
+
+_PAGE = 4096
+_HEAD = 4096
+_TERABYTE = Bytes(1024**4)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryConfig:
+    """A store in memory.
+
+    Attributes:
+        store: The Glance store that this is.
+        total: Bytes that fit into it.
+    """
+
+    store: StoreName
+    total: Bytes = _TERABYTE
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What Glance wrote of an image: `data`, then zeros up to `size`."""
+
+    data: bytes
+    size: int
+
+    def read(self, offset: int, length: int) -> bytes:
+        data = self.data[offset : offset + length]
+        return data.ljust(max(0, min(length, self.size - offset)), b"\0")
+
+
+@dataclass(slots=True)
+class _Overlay:
+    """A disk: its own pages over a base."""
+
+    disk: Disk
+    below: _File
+    pages: dict[int, bytes] = field(default_factory=dict)
+    holders: int = 0
+
+    def page(self, number: int) -> bytes:
+        own = self.pages.get(number)
+        return own or self.below.read(number * _PAGE, _PAGE).ljust(_PAGE, b"\0")
+
+    def seen(self) -> Disk:
+        # The first page is the disk's own description, as an overlay's header is.
+        return replace(self.disk, used=Bytes((1 + len(self.pages)) * _PAGE))
+
+
+class MemoryStore:
+    """Implements `core.ports.Store`; the methods below the port are its back door."""
+
+    def __init__(self, config: MemoryConfig) -> None:
+        self._config = config
+        self._lock = threading.RLock()
+        self._files: dict[ImageId, _File] = {}
+        self._overlays: dict[DiskName, _Overlay] = {}
+
+    @property
+    def territory(self) -> str:
+        """Return the store's name, in words."""
+        return f"memory store {self._config.store}"
+
+    def find_base(self, image: Image) -> Base | None:
+        """Return the whole base of `image`; None while it is not here."""
+        mine = self.location(image.id)
+        store = self._config.store
+        choose_location(image, store, lambda shown: shown.url == mine.url or None)
+        with self._lock:
+            file = self._files.get(image.id)
+        if file is None or not image.size or file.size != image.size:
+            return None
+        return Base(image=image.id, where=mine.url, size=image.size)
+
+    def head(self, base: Base) -> bytes:
+        """Return the first 4096 bytes of `base`, or all of a smaller one."""
+        with self._lock:
+            return self._file(base).read(0, _HEAD)
+
+    def arrival(self, image: Image) -> Arrival | None:
+        """Return how much of `image` was put here so far."""
+        with self._lock:
+            file = self._files.get(image_id(image.id))
+        if file is None:
+            return None
+        return Arrival(present=Bytes(file.size), whole=file.size == image.size)
+
+    def clone(self, base: Base, name: DiskName) -> Disk:
+        """Make a copy-on-write disk of `base` at the base's size, and mark it."""
+        disk_name(name)
+        path = f"/memory/{self._config.store}/{name}"
+        size = Bytes(-(-base.size // 512) * 512)
+        with self._lock:
+            if name in self._overlays:
+                raise ConflictError(
+                    f"disk {name} exists already: choose another name, or delete it"
+                )
+            below = self._file(base)
+            if self.capacity().free < _PAGE:
+                raise NoSpaceError(
+                    f"cannot make disk {name}: {self.territory} is full, nothing was "
+                    f"left behind: delete disks that are no longer needed"
+                )
+            source = FileSource(path=path, backing=base.where)
+            self._overlays[name] = _Overlay(
+                Disk(name, size, source, Bytes(0), base.image, base.where, marked=True),
+                below,
+            )
+            return self._overlays[name].seen()
+
+    def find_disk(self, name: DiskName) -> Disk | None:
+        """Return the disk, or None if there is none of that name."""
+        disk_name(name)
+        with self._lock:
+            overlay = self._overlays.get(name)
+            return overlay.seen() if overlay else None
+
+    def untouched(self, disk: Disk) -> bool:
+        """Tell whether nobody has written to the disk and nobody has it open."""
+        disk_name(disk.name)
+        with self._lock:
+            overlay = self._overlays.get(disk.name)
+            return overlay is not None and not overlay.pages and not overlay.holders
+
+    def grow(self, disk: Disk, size: Bytes) -> Disk:
+        """Make the disk `size` bytes large and return it as it is now."""
+        disk_name(disk.name)
+        size = whole_sectors(size)
+        with self._lock:
+            overlay = self._overlay(disk.name)
+            if size < overlay.disk.size:
+                raise UsageError(
+                    f"disk {disk.name} has {overlay.disk.size} bytes and never "
+                    f"shrinks: ask for at least that, not {size}"
+                )
+            if size > overlay.disk.size:
+                self._check_closed(overlay)
+                overlay.disk = replace(overlay.disk, size=size)
+            return overlay.seen()
+
+    def delete(self, name: DiskName) -> None:
+        """Remove the disk; absent is fine."""
+        disk_name(name)
+        with self._lock:
+            overlay = self._overlays.get(name)
+            if overlay:
+                self._check_closed(overlay)
+                del self._overlays[name]
+
+    def disks(self, prefix: str = "") -> Iterator[Disk]:
+        """Yield the disks whose names begin with `prefix`, in order of name."""
+        with self._lock:
+            seen = [self._overlays[name].seen() for name in sorted(self._overlays)]
+        return (disk for disk in seen if disk.name.startswith(prefix))
+
+    def capacity(self) -> Capacity:
+        """Return how much fits, and how much is free."""
+        with self._lock:
+            disks = sum(overlay.seen().used for overlay in self._overlays.values())
+            files = sum(file.size for file in self._files.values())
+        total = self._config.total
+        return Capacity(total=total, free=Bytes(max(0, total - disks - files)))
+
+    def location(self, image: ImageId) -> Location:
+        """Return what Glance shows of an image that is whole here."""
+        store = self._config.store
+        return Location(f"memory://{store}/{image_id(image)}", store)
+
+    def put(self, image: ImageId, data: bytes = b"", size: int | None = None) -> None:
+        """Have `size` bytes of `image` arrived, as Glance does: `data`, then zeros."""
+        size = len(data) if size is None else size
+        with self._lock:
+            self._files[image_id(image)] = _File(data[:size], size)
+
+    def remove(self, image: ImageId) -> None:
+        """Delete `image` as Glance does. Its disks stay readable."""
+        with self._lock:
+            self._files.pop(image, None)
+
+    def read(self, name: DiskName, offset: int, length: int) -> bytes:
+        """Return bytes of a disk, as its guest reads them."""
+        with self._lock:
+            overlay = self._overlay(name)
+            end = min(offset + length, overlay.disk.size)
+            numbers = range(offset // _PAGE, -(-end // _PAGE))
+            data = b"".join(map(overlay.page, numbers))
+        begin = offset % _PAGE
+        return data[begin : begin + max(0, end - offset)]
+
+    def write(self, name: DiskName, offset: int, data: bytes) -> None:
+        """Write into a disk, as its guest does."""
+        with self._lock:
+            overlay = self._overlay(name)
+            end = offset + len(data)
+            for number in range(offset // _PAGE, -(-end // _PAGE)):
+                page, begin = overlay.page(number), number * _PAGE
+                news = data[max(0, begin - offset) : begin + _PAGE - offset]
+                at = max(0, offset - begin)
+                overlay.pages[number] = page[:at] + news + page[at + len(news) :]
+
+    @contextmanager
+    def held(self, name: DiskName) -> Iterator[None]:
+        """Have a disk open, as a running guest does."""
+        with self._lock:
+            overlay = self._overlay(name)
+            overlay.holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                overlay.holders -= 1
+
+    def _file(self, base: Base) -> _File:
+        file = self._files.get(base.image)
+        mine = base.where == self.location(base.image).url
+        if file is None or not mine or file.size != base.size:
+            raise NotFoundError(
+                f"image {base.image} is not (or no longer) whole in {self.territory}: "
+                f"have it copied again"
+            )
+        return file
+
+    def _overlay(self, name: DiskName) -> _Overlay:
+        overlay = self._overlays.get(name)
+        if overlay is None:
+            raise NotFoundError(f"there is no disk {name} in {self.territory}")
+        return overlay
+
+    def _check_closed(self, overlay: _Overlay) -> None:
+        if overlay.holders:
+            raise ConflictError(
+                f"disk {overlay.disk.name} is in use: stop the guest that has it open"
+            )

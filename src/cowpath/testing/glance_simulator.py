@@ -1,0 +1,355 @@
+"""Glance in memory, on a Clock: a Catalog with the real service's habits.
+
+It passes the same suite as the adapter that talks to a real Glance. Scripts
+(`Pace`, `Fate`, `Trouble`, `Rules`) choose among its good and bad days. Nothing happens
+between calls but what time brings, so every run is the same.
+
+    glance = GlanceSimulator(FakeClock(), stores=("central", "edge1"))
+    image = glance.upload("debian", size=2**30)
+    glance.plan("edge1", StoreBreaks(at=0.5), Stored())
+    glance.at(7, lambda: glance.delete(image.id))
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cowpath.core.errors import (
+    AmbiguousError,
+    ForbiddenError,
+    NotFoundError,
+    QuotaError,
+    UnsuitableError,
+)
+from cowpath.core.model import Bytes, CopyAnswer, Image, ImageId, Seconds, StoreName
+from cowpath.core.ports import Catalog, Clock
+from cowpath.testing.clock import FakeClock
+from cowpath.testing.glance_imports import Imports, Locate, Record, Sink
+from cowpath.testing.glance_scripts import Fate, Pace, Request, Rules, Trouble, Verb
+
+ADMIN = "admin"
+_CREATED = "2026-01-01T00:00:00Z"
+
+
+class GlanceSimulator:
+    """A Glance with several stores, asked by an administrator; thread-safe."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        stores: Sequence[str] = ("central", "edge1", "edge2", "edge10"),
+        pace: Pace | None = None,
+        sink: Sink | None = None,
+        locate: Locate | None = None,
+    ) -> None:
+        """Start with no image.
+
+        Args:
+            clock: Copies progress by it; a FakeClock also makes bytes arrive while
+                somebody sleeps.
+            stores: The default store first.
+            pace: How long copies take.
+            sink: Is told of arriving bytes; must not call back.
+            locate: Makes the URL of an image in a store; None hides locations.
+        """
+        self.rules = Rules()
+        self.requests: list[Request] = []
+        self._clock = clock
+        self._stores = tuple(StoreName(store) for store in stores)
+        self._records: dict[ImageId, Record] = {}
+        self._troubles: deque[Trouble] = deque()
+        self._imports = Imports(clock.now(), sink=sink, locate=locate)
+        self._imports.pace = pace or Pace()
+        self._lock = threading.RLock()
+        if isinstance(clock, FakeClock):
+            clock.watch(self.advance)
+
+    # What Catalog promises, as an administrator sees it.
+
+    def get(self, image: ImageId) -> Image:
+        """Return the image as it is now."""
+        return self.serve_get(ADMIN, image)
+
+    def find(self, ref: str) -> Image:
+        """Return the one image whose id or name is `ref`."""
+        return self.serve_find(ADMIN, ref)
+
+    def images(self) -> Iterator[Image]:
+        """Yield every image."""
+        return iter(self.serve_images(ADMIN))
+
+    def stores(self) -> tuple[StoreName, ...]:
+        """Return the store ids, the default first."""
+        with self._serving(Verb.STORES):
+            return self._stores
+
+    def copy(self, image: ImageId, store: StoreName) -> CopyAnswer:
+        """Ask for a copy in `store`."""
+        return self.serve_copy(ADMIN, image, store)
+
+    # What only a test can do.
+
+    @property
+    def pace(self) -> Pace:
+        """How long the steps of copies take from now on."""
+        return self._imports.pace
+
+    @pace.setter
+    def pace(self, pace: Pace) -> None:
+        self._imports.pace = pace
+
+    def member(self, project: str = "member") -> Catalog:
+        """Return the catalog as a project without special roles sees it."""
+        return _Member(self, project)
+
+    def add(self, image: Image, *, owner: str = ADMIN) -> Image:
+        """Publish `image` as it is; a lock in it belongs to a task that does nothing.
+
+        Its bytes are in its stores at once.
+        """
+        with self._entered():
+            here = sorted(image.stores)
+            places = image.locations or self._imports.located(image.id, *here)
+            record = Record(replace(image, locations=places), owner)
+            self._records[image.id] = record
+            self._imports.adopt_lock(record)
+            for store in here:
+                self._imports.show(image, store, image.size or 0)
+            return record.image
+
+    def upload(
+        self,
+        name: str,
+        *,
+        size: int = 2**30,
+        store: str | None = None,
+        owner: str = ADMIN,
+        visibility: str = "public",
+    ) -> Image:
+        """Publish a new raw image in `store`, the default one unless named."""
+        with self._entered():
+            ident = self._new_id()
+            image = Image(
+                ident,
+                name,
+                size=Bytes(size),
+                stores=frozenset({StoreName(store) if store else self._stores[0]}),
+                hash=f"sha512:{ident.replace('-', '') * 4}",
+                visibility=visibility,
+                created=_CREATED,
+            )
+            return self.add(image, owner=owner)
+
+    def announce(self, name: str) -> Image:
+        """Publish an image without data."""
+        with self._entered():
+            return self.add(
+                Image(
+                    self._new_id(),
+                    name,
+                    status="queued",
+                    visibility="public",
+                    created=_CREATED,
+                )
+            )
+
+    def plan(self, store: str, *fates: Fate) -> None:
+        """Let the next accepted copies to `store` end like this, one by one."""
+        with self._lock:
+            self._imports.plan(StoreName(store), fates)
+
+    def trouble(self, trouble: Trouble) -> None:
+        """Let the next requests fail; troubles come in the order they were named."""
+        with self._lock:
+            self._troubles.extend([replace(trouble, times=1)] * trouble.times)
+
+    def at(self, when: Seconds, action: Callable[[], object]) -> None:
+        """Do `action` at the clock's time `when`, in the thread that gets there."""
+        with self._lock:
+            self._imports.at(when, action)
+
+    def copy_elsewhere(self, image: ImageId, *stores: str) -> CopyAnswer:
+        """Let somebody else ask for copies in `stores` with one request."""
+        with self._entered():
+            return self._ask(ADMIN, image, [StoreName(store) for store in stores])
+
+    def change(self, image: ImageId, **facts: Any) -> None:
+        """Set facts of the image behind everybody's back."""
+        with self._entered():
+            self._records[image].set(**facts)
+
+    def deactivate(self, image: ImageId) -> None:
+        """Deactivate the image; a running copy of it fails at its end."""
+        self.change(image, status="deactivated")
+
+    def delete(self, image: ImageId) -> None:
+        """Delete the image; bytes that are being stored become an orphan."""
+        with self._entered():
+            record = self._records[image]
+            record.deleted = True
+            for store in sorted(record.image.stores):
+                self._imports.show(record.image, store, 0)
+
+    def leave_partial(self, image: ImageId, store: str, present: int) -> None:
+        """Let a broken copy of long ago have left bytes that block later ones."""
+        with self._entered():
+            record = self._records[image]
+            record.leftovers.add(StoreName(store))
+            self._imports.show(record.image, StoreName(store), present)
+
+    def remove_leftover(self, image: ImageId, store: str) -> None:
+        """Remove the partial image that blocks copies to `store`."""
+        with self._entered():
+            record = self._records[image]
+            record.leftovers.discard(StoreName(store))
+            self._imports.show(record.image, StoreName(store), 0)
+
+    def busy(self, image: ImageId) -> bool:
+        """Tell whether a living copy of the image runs."""
+        with self._entered():
+            return self._imports.busy(image)
+
+    def count(self, verb: Verb) -> int:
+        """Return how many such requests were made."""
+        return sum(request.verb is verb for request in self.requests)
+
+    def advance(self) -> None:
+        """Let everything happen that is due by the clock."""
+        with self._entered():
+            pass
+
+    # The service behind both catalogs.
+
+    def serve_get(self, who: str, image: ImageId) -> Image:
+        """Answer a request for an image."""
+        with self._serving(Verb.GET, image):
+            return self._visible(who, image).image
+
+    def serve_find(self, who: str, ref: str) -> Image:
+        """Answer a request for an image by id or name."""
+        with self._serving(Verb.FIND, ref):
+            seen = self._seen_by(who)
+            found = [image for image in seen if image.id == ref]
+            found = found or [image for image in seen if ref and image.name == ref]
+            if not found:
+                raise NotFoundError(f"no image has the id or name {ref!r}")
+            if len(found) > 1:
+                ids = ", ".join(sorted(image.id for image in found))
+                raise AmbiguousError(f"{len(found)} images are named {ref!r}: {ids}")
+            return found[0]
+
+    def serve_images(self, who: str) -> list[Image]:
+        """Answer a request for all images."""
+        with self._serving(Verb.IMAGES):
+            return self._seen_by(who)
+
+    def serve_copy(self, who: str, image: ImageId, store: StoreName) -> CopyAnswer:
+        """Answer a request for a copy."""
+        with self._serving(Verb.COPY, image, store):
+            return self._ask(who, image, [store])
+
+    def _new_id(self) -> ImageId:
+        return ImageId(f"00000000-0000-4000-8000-{self._imports.number():012x}")
+
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        with self._lock:
+            self._imports.advance(self._clock.now())
+            yield
+
+    @contextmanager
+    def _serving(
+        self, verb: Verb, subject: str = "", store: StoreName | None = None
+    ) -> Iterator[None]:
+        with self._entered():
+            request = Request(verb, self._imports.now, subject, store)
+            self.requests.append(request)
+            trouble = self._next_trouble(verb)
+            if trouble and not trouble.reply_lost:
+                raise trouble.error(f"planned trouble with {request}")
+            yield
+            if trouble:
+                raise trouble.error(f"planned loss of the reply to {request}")
+
+    def _next_trouble(self, verb: Verb) -> Trouble | None:
+        for trouble in self._troubles:
+            if not trouble.verbs or verb in trouble.verbs:
+                self._troubles.remove(trouble)
+                return trouble
+        return None
+
+    def _seen_by(self, who: str) -> list[Image]:
+        return [
+            record.image
+            for record in self._records.values()
+            if not record.deleted and _may_see(who, record)
+        ]
+
+    def _visible(self, who: str, image: ImageId) -> Record:
+        record = self._records.get(image)
+        if record is None or record.deleted or not _may_see(who, record):
+            raise NotFoundError(f"Glance has no image {image}, or it is not ours")
+        return record
+
+    def _ask(self, who: str, image: ImageId, stores: list[StoreName]) -> CopyAnswer:
+        # Glance's own order of checks.
+        record = self._permitted(who, image)
+        if record.image.lock and not self._imports.bust_lock(record):
+            return CopyAnswer.BUSY
+        for store in stores:
+            if store not in self._stores:
+                raise NotFoundError(
+                    f"Glance has no store {store} for image {image}; it has "
+                    f"{', '.join(self._stores)}"
+                )
+        if record.image.stores.intersection(stores):
+            return CopyAnswer.PRESENT
+        self._imports.accept(record, stores)
+        return CopyAnswer.ACCEPTED
+
+    def _permitted(self, who: str, image: ImageId) -> Record:
+        if not self.rules.copy_enabled:
+            raise UnsuitableError(
+                "Glance's import method copy-image is switched off: add it to "
+                "enabled_import_methods"
+            )
+        if not self.rules.quota_left:
+            raise QuotaError(f"a quota of Glance refuses the copy of image {image}")
+        record = self._visible(who, image)
+        if record.image.status != "active":
+            raise UnsuitableError(f"image {image} is {record.image.status}, not active")
+        if self.rules.admins_only and who != ADMIN:
+            raise ForbiddenError(f"Glance's policy copy_image forbids copying {image}")
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """The catalog of a project without special roles."""
+
+    glance: GlanceSimulator
+    project: str
+
+    def get(self, image: ImageId) -> Image:
+        return self.glance.serve_get(self.project, image)
+
+    def find(self, ref: str) -> Image:
+        return self.glance.serve_find(self.project, ref)
+
+    def images(self) -> Iterator[Image]:
+        return iter(self.glance.serve_images(self.project))
+
+    def stores(self) -> tuple[StoreName, ...]:
+        return self.glance.stores()
+
+    def copy(self, image: ImageId, store: StoreName) -> CopyAnswer:
+        return self.glance.serve_copy(self.project, image, store)
+
+
+def _may_see(who: str, record: Record) -> bool:
+    ours = who in {ADMIN, record.owner}
+    return ours or record.image.visibility in {"public", "community"}
