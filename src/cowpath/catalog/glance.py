@@ -8,6 +8,7 @@ from cowpath.catalog import refusals, wire
 from cowpath.catalog.transport import Reply, Transport
 from cowpath.core.errors import (
     AmbiguousError,
+    ConfigError,
     CowpathError,
     NotFoundError,
     UnavailableError,
@@ -63,7 +64,14 @@ class GlanceCatalog:
 
     def stores(self) -> tuple[StoreName, ...]:
         """Return the store ids that this Glance has, its default first."""
-        return wire.stores(self._get("/v2/info/stores", "the list of stores").body)
+        try:
+            reply = self._get("/v2/info/stores", "list of stores")
+        except NotFoundError as error:
+            raise ConfigError(
+                f"Glance at {self._transport.endpoint} has one store without a name: "
+                f"give it several with enabled_backends in glance-api.conf"
+            ) from error
+        return wire.stores(reply.body)
 
     def copy(self, image: ImageId, store: StoreName) -> CopyAnswer:
         """Ask for a copy in `store` and return at once."""
@@ -114,7 +122,7 @@ class GlanceCatalog:
         seen = set[str]()
         while query and query not in seen:
             seen.add(query)
-            reply = self._get(f"/v2/images?{query}", "the list of images")
+            reply = self._get(f"/v2/images?{query}", "list of images")
             page = wire.page(reply.body)
             yield from page.images
             query = page.next

@@ -62,7 +62,7 @@ def of_reading(reply: Reply, what: str, endpoint: str) -> CowpathError:
                 f"`cowpath image list` shows the images there are"
             )
         case HTTPStatus.BAD_REQUEST if told is not None:
-            return UsageError(f"Glance refuses to give {what}{_words(told)}")
+            return UsageError(f"Glance refuses to give its {what}{_words(told)}")
         case _:
             return _nonsense(reply, what, endpoint)
 

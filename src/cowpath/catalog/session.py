@@ -8,6 +8,7 @@ one request. Nothing here asks anything before the first request.
 
 import json as jsonlib
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -208,9 +209,13 @@ def _of_cloud(
     files = list(config_files) if config_files else None
     wanted = {"region_name": config.region} if config.region else {}
     try:
-        cloud = sdk.OpenStackConfig(config_files=files)
-        region = cloud.get_one(cloud=config.cloud or None, **wanted)
-        session = region.get_session()
+        # openstacksdk 4.22 warns of its own metrics to InfluxDB, wanted or not.
+        with warnings.catch_warnings(
+            action="ignore", category=PendingDeprecationWarning
+        ):
+            cloud = sdk.OpenStackConfig(config_files=files)
+            region = cloud.get_one(cloud=config.cloud or None, **wanted)
+            session = region.get_session()
     except sdk_error as error:
         raise ConfigError(
             f"the OpenStack configuration of cloud {config.cloud or '(default)'} "

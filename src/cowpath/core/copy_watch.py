@@ -85,8 +85,8 @@ class CopyWatch:
          it, then ask; at most `patience.queue` seconds.
       4. A failure listed before our request counts only after the copy was seen
          running, or `patience.grace` seconds after acceptance.
-      5. The lock is gone and our store neither listed nor failed: the copy died
-         silently. Ask once more, then stop.
+      5. The lock is gone, or another task's, and our store neither listed nor
+         failed: the copy died silently. Ask once more, then stop.
       6. A look that Glance does not answer is not an answer: look again.
       9. Look soon, then seldom, and at once when the store shows the whole base.
      12. Time is up `patience.timeout` after acceptance or joining; 0: no limit.
@@ -120,6 +120,10 @@ class CopyWatch:
         self._accepted = 0
         self._old_failure = False
         self._was_running = False
+        self._task: str | None = None
+        self._first_look = True
+        self._unanswered = 0
+        self._asked_late = False
         self._missed = 0
         self._looks = _Looks(patience, now, jitter)
 
@@ -127,10 +131,12 @@ class CopyWatch:
         """Decide from what Glance says of `image` and whether its base is here."""
         self._missed = 0
         self._looks.looked(now)
-        running = bool(image.lock) and self._store in image.importing
-        self._was_running = self._was_running or running
-        if self._store in image.stores and self._store not in image.importing:
-            return self._listed(image, base, now)
+        first, self._first_look = self._first_look, False
+        running = image.is_being_copied_to(self._store)
+        if running:
+            self._was_running, self._task = True, image.lock
+        if image.is_in(self._store):
+            return self._listed(image, base, now, first=first)
         self._listed_since = None
         if self._followed_since is None:
             return self._join_or_ask(image, now, running=running)
@@ -146,11 +152,12 @@ class CopyWatch:
 
     def answered(self, answer: CopyAnswer, now: Seconds) -> None:
         """Tell what Glance answered to Ask."""
-        self._missed = 0
+        self._missed = self._unanswered = 0
         if answer is CopyAnswer.BUSY:
             self._queue(now)
             return
         self._accepted += 1
+        self._task = None
         self._follow(now)
 
     def missed(self, error: CowpathError, now: Seconds) -> Stop | None:
@@ -158,7 +165,7 @@ class CopyWatch:
         self._missed += 1
         self._looks.looked(now)
         waiting = self._followed_since is not None or self._queued_since is not None
-        if not waiting and self._missed >= _UNANSWERED_ASKS:
+        if not waiting and max(self._missed, self._unanswered) >= _UNANSWERED_ASKS:
             return Stop(error)
         if now < min(self._deadline(), self._queue_end()):
             return None
@@ -192,49 +199,60 @@ class CopyWatch:
         """Return seconds since we began."""
         return now - self._began
 
-    def _listed(self, image: Image, base: Base | None, now: Seconds) -> Step:
-        at_first_look = self._followed_since is None
+    def _listed(
+        self, image: Image, base: Base | None, now: Seconds, *, first: bool
+    ) -> Step:
         if self._listed_since is None:
             self._listed_since = now
-        aged = now - self._listed_since >= self._patience.grace
+        over = now >= min(self._deadline(), self._queue_end())
+        aged = over or now - self._listed_since >= self._patience.grace
         if base:
             # Glance clears `importing` when our store is done and drops the lock
             # 0.1 to 0.5 s later; with other stores left in the same request it
             # keeps it. A lock that outlives the grace says nothing of our store.
             free = not image.lock or bool(image.importing)
-            return Done(base) if free or at_first_look or aged else Wait()
+            return Done(base) if free or first or aged else Wait()
         # A store on NFS may show a new file late, hence the grace.
-        if at_first_look or aged:
-            return Stop(self._no_base(image))
-        return self._in_time(image, now)
+        return Stop(self._no_base(image)) if first or aged else Wait()
 
     def _join_or_ask(self, image: Image, now: Seconds, *, running: bool) -> Step:
         if running:
             self._follow(now)
             return Join()
-        if not image.lock:
-            self._old_failure = self._store in image.failed
-            return Ask()
-        self._queue(now)
-        if now >= self._queue_end():
+        if image.lock:
+            self._queue(now)
+        late = now >= self._queue_end()
+        if late and (image.lock or self._asked_late):
             return Stop(self._queue_too_long(image))
-        return Wait()
+        if image.lock:
+            return Wait()
+        # Glance may answer busy for a lock that it does not show us: ask once more
+        # after the queue's end, no more.
+        self._asked_late = late
+        return self._ask(image)
 
     def _followed(self, image: Image, now: Seconds) -> Step:
         over = self._was_running or now >= self._grace_end()
         failed = self._store in image.failed and self._store not in image.importing
         if failed and (over or not self._old_failure):
             return Stop(self._failed(image))
-        if over and not image.lock:
-            return self._died_silently(image)
+        # Where many sites want one image another import may have the lock by now.
+        self._task = self._task or image.lock
+        gone = not image.lock or image.lock != self._task
+        if over and gone:
+            return self._died_silently(image, now)
         return self._in_time(image, now)
 
-    def _died_silently(self, image: Image) -> Step:
+    def _died_silently(self, image: Image, now: Seconds) -> Step:
         if self._accepted > 1:
             return Stop(self._silent(image))
         self._followed_since = None
         self._was_running = False
+        return self._join_or_ask(image, now, running=False)
+
+    def _ask(self, image: Image) -> Step:
         self._old_failure = self._store in image.failed
+        self._unanswered += 1
         return Ask()
 
     def _in_time(self, image: Image, now: Seconds) -> Step:
@@ -298,9 +316,10 @@ class CopyWatch:
         other = ", ".join(sorted(image.importing)) or "a store it does not name"
         return CopyTimeoutError(
             f"another import of image {image.id} ({image.name}), to {other}, has held "
-            f"Glance's lock (task {image.lock}) for {self._patience.queue:g} s, so the "
-            f"copy to {self._store} was never asked for. Glance drops a dead lock 60 "
-            f"minutes after its task's last sign of life, when asked again"
+            f"Glance's lock (task {image.lock or 'not shown'}) for "
+            f"{self._patience.queue:g} s, so the copy to {self._store} was never asked "
+            f"for. Glance drops a dead lock 60 minutes after its task's last sign of "
+            f"life, when asked again"
         )
 
     def _how_far(self, image: Image) -> str:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
+from unicodedata import category
 
 from cowpath.core.errors import UsageError
 
@@ -17,7 +18,10 @@ SECTOR = 512
 """Bytes; disks are sized in whole sectors, as QEMU and RBD clients expect."""
 
 _MAX_IMAGE_NAME = 255
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CONTROL = {"Cc", "Cs"}
+"""Unicode's control characters, and what Python makes of bytes that are not UTF-8."""
+# Glance makes them lower-case, and takes a client's own with capitals too.
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DISK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SIZE = re.compile(r"(\d{1,19})(?:([KMGTP])(?:iB|B)?|B)?", re.IGNORECASE)
@@ -27,7 +31,7 @@ def image_id(text: str) -> ImageId:
     """Return `text` as a Glance image id.
 
     Raises:
-        UsageError: It is not a lower-case UUID, so it must not reach a path or URL.
+        UsageError: It is no UUID, so it must not reach a path or URL.
     """
     if not _UUID.fullmatch(text):
         raise UsageError(f"{text!r} is not an image id (a UUID)")
@@ -43,13 +47,14 @@ def image_ref(text: str) -> str:
     """Return `text` as an image id or name that can be asked for.
 
     Raises:
-        UsageError: Empty, over 255 characters (Glance's limit), or not printable
-            UTF-8.
+        UsageError: Empty, over 255 characters (Glance's limit), with control
+            characters, or not UTF-8.
     """
-    if not 1 <= len(text) <= _MAX_IMAGE_NAME or not text.isprintable():
+    hostile = any(category(character) in _CONTROL for character in text)
+    if not 1 <= len(text) <= _MAX_IMAGE_NAME or hostile:
         raise UsageError(
             f"{text[:80]!r} is not an image: give an image id, or a name of 1 to "
-            f"{_MAX_IMAGE_NAME} printable characters"
+            f"{_MAX_IMAGE_NAME} characters without control characters"
         )
     return text
 
@@ -151,6 +156,14 @@ class Image:
     hash: str | None = None
     visibility: str = "private"
     created: str = ""
+
+    def is_being_copied_to(self, store: StoreName) -> bool:
+        """Tell whether an import to `store` runs: `importing` alone may be stuck."""
+        return bool(self.lock) and store in self.importing
+
+    def is_in(self, store: StoreName) -> bool:
+        """Tell whether Glance says that `store` has the whole image."""
+        return store in self.stores and not self.is_being_copied_to(store)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,11 @@ class Catalog(Protocol):
         ...
 
     def stores(self) -> tuple[StoreName, ...]:
-        """Return the store ids that this Glance has, its default first."""
+        """Return the store ids that this Glance has, its default first.
+
+        Raises:
+            ConfigError: This Glance has no named stores (`enabled_backends`).
+        """
         ...
 
     def copy(self, image: ImageId, store: StoreName) -> CopyAnswer:
@@ -135,7 +139,9 @@ class Disks(Protocol):
     """The VMs' disks in this site's store."""
 
     def clone(self, base: Base, name: DiskName) -> Disk:
-        """Make a copy-on-write disk of `base` at the base's size, and mark it.
+        """Make a copy-on-write disk of `base`, and mark it.
+
+        Its size is the base's, or that rounded up to whole sectors.
 
         All or nothing: after an error or a kill there is no disk of that name, or
         one that `find_disk` shows with our mark.

@@ -75,7 +75,10 @@ def _file_disk(source: FileSource, options: DiskOptions) -> Element:
     if source.backing:
         chain = SubElement(element, "backingStore", {"type": "file"})
         SubElement(chain, "format", {"type": "raw"})
-        SubElement(chain, "source", {"file": source.backing})
+        base = SubElement(chain, "source", {"file": source.backing})
+        # A system libvirtd gives the files of a guest to QEMU's user. The base is
+        # Glance's own file by another name (a hard link): it must stay Glance's.
+        SubElement(base, "seclabel", {"model": "dac", "relabel": "no"})
     SubElement(chain, "backingStore")
     return element
 

@@ -19,7 +19,9 @@ def ensure_local(image: Image, here: SitePorts) -> Base:
         ForbiddenError: It is not here and we may not have it copied.
     """
     check_image(image)
-    listed = here.store in image.stores and here.store not in image.importing
+    # `importing` without a lock is a stuck flag.
+    arriving = image.lock and here.store in image.importing
+    listed = here.store in image.stores and not arriving
     base = here.bases.find_base(image) if listed else None
     copied = base is None
     if base is None:

@@ -57,6 +57,10 @@ def boot(  # noqa: PLR0913  # one parameter for each option
         console=write if console else None,
     )
     screen.show(
-        {"guest": made.name, "disk": documents.disk(made)},
-        lambda: f"guest {made.name} on disk {made.name} ({made.base})",
+        {
+            "guest": made.name,
+            "disk": documents.disk(made),
+            "seconds": screen.timeline.seconds,
+        },
+        lambda: f"guest {made.name}: {documents.steps(screen.timeline.seconds)}",
     )

@@ -1,6 +1,6 @@
 """Nouns as JSON documents and as tables. Sizes are bytes in JSON."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from rich.console import RenderableType
@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cowpath.config import Setting
-from cowpath.core.model import Base, Disk, Sight, StoreName
+from cowpath.core.model import Base, Disk, Seconds, Sight, StoreName
 from cowpath.doors.cli.exits import table as exit_table
 from cowpath.doors.cli.output import Document, grid
 from cowpath.observers.words import size
@@ -146,6 +146,11 @@ def exits() -> str:
     """Return the exit codes as the end of the help text."""
     rows = [f"{code:>3}  {kind}: {meaning}" for code, kind, meaning in exit_table()]
     return "\n".join(["Exit codes:", *rows])
+
+
+def steps(seconds: Mapping[str, Seconds]) -> str:
+    """Return when each step was done, in seconds from the command's start."""
+    return ", ".join(f"{step} {at:.1f} s" for step, at in seconds.items())
 
 
 def plain(text: str) -> RenderableType:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from cowpath.clock import SystemClock
 from cowpath.core.errors import CowpathError
 from cowpath.core.ports import Observer
 from cowpath.doors.cli import exits
@@ -16,6 +17,7 @@ from cowpath.observers.latest_copy import LatestCopy
 from cowpath.observers.lines import PlainLines
 from cowpath.observers.progress import ProgressBar
 from cowpath.observers.several import Several
+from cowpath.observers.timeline import Timeline
 
 Document = Mapping[str, object]
 
@@ -34,6 +36,7 @@ class Screen:
     as_json: bool = False
     verbose: bool = False
     copies: LatestCopy = field(default_factory=LatestCopy)
+    timeline: Timeline = field(default_factory=lambda: Timeline(SystemClock()))
     out: Console = field(default_factory=lambda: _unfolded(Console()))
     err: Console = field(default_factory=lambda: Console(stderr=True))
 
@@ -42,7 +45,7 @@ class Screen:
         looks: Observer = PlainLines(sys.stderr)
         if self.err.is_terminal and not self.as_json:
             looks = ProgressBar(self.err)
-        return Several(self.copies, looks)
+        return Several(self.copies, self.timeline, looks)
 
     def show(self, document: Document, human: Callable[[], RenderableType]) -> None:
         """Print the result of a verb."""

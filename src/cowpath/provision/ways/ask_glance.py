@@ -87,8 +87,7 @@ class AskGlance:
             seen = self._get(watch, image.id)
 
     def _step(self, watch: CopyWatch, image: Image) -> Base | None:
-        listed = self.store in image.stores
-        base = self.bases.find_base(image) if listed else None
+        base = self.bases.find_base(image) if image.is_in(self.store) else None
         match watch.look(image, base, self.clock.now()):
             case Done(found):
                 elapsed = watch.elapsed(self.clock.now())

@@ -15,7 +15,14 @@ from pathlib import Path
 from stat import S_ISREG
 
 from cowpath.core.errors import UsageError
-from cowpath.core.model import Bytes, DiskName, ImageId, disk_name, image_id
+from cowpath.core.model import (
+    Bytes,
+    DiskName,
+    ImageId,
+    disk_name,
+    image_id,
+    is_image_id,
+)
 from cowpath.stores.file._qcow2 import read_qcow2
 from cowpath.stores.file.config import FileConfig
 
@@ -77,7 +84,7 @@ class Folder:
                 return path
         return None
 
-    def names(self, prefix: str) -> Iterator[DiskName]:
+    def names(self, prefix: str = "") -> Iterator[DiskName]:
         """Yield in order the names that files of ours or of others have."""
         if not self.disks.is_dir():
             return
@@ -100,14 +107,18 @@ class Folder:
     def idle_bases(self) -> Iterator[Path]:
         """Yield the bases that nothing in the folder lies on.
 
-        A file of any name counts, disk or not: it may be somebody's copy of one.
-        One that we may not read may lie on any of them.
+        In doubt a base is in use: a file of any name counts, disk or not, it may be
+        somebody's copy of one; one that we may not read may lie on any base; and a
+        backing that names the image counts however it is written, for the folder may
+        be known under another path too.
         """
         try:
-            used = {Path(backing) for backing in self._backings()}
+            used = " ".join(self._backings())
         except PermissionError:
             return
-        yield from (path for path in self.bases.iterdir() if path not in used)
+        for path in self.bases.iterdir():
+            if is_image_id(path.name) and path.name not in used:
+                yield path
 
     def _backings(self) -> Iterator[str]:
         for path in self.disks.iterdir():

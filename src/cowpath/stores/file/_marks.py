@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,9 +70,12 @@ class Marks:
         except (UsageError, ValueError, KeyError, TypeError):
             return None  # not a mark of ours, so no proof of anything
 
-    def drop(self, name: DiskName) -> None:
-        """Forget the mark of `name`; absent is fine."""
-        self._path(name).unlink(missing_ok=True)
+    def keep_only(self, names: Iterable[DiskName]) -> None:
+        """Drop every mark but those of `names`."""
+        kept = {self._path(name) for name in names}
+        for path in self._directory.iterdir():
+            if path not in kept:
+                path.unlink()
 
     def _path(self, name: DiskName) -> Path:
         return self._directory / f"{name}.json"

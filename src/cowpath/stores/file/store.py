@@ -88,8 +88,7 @@ class FileStore:
         path = self._folder.disk(name)
         with self._changing(f"cannot make disk {name}") as lock, ExitStack() as undo:
             _check_free(path)
-            self._folder.sweep()
-            undo.callback(self._tidy, name)
+            undo.callback(self._tidy)
             backing = self._linked(base)
             fresh = self._folder.fresh()
             undo.callback(fresh.unlink, missing_ok=True)
@@ -149,7 +148,7 @@ class FileStore:
                     f"{path} is no qcow2 file, so no disk of ours, and is left alone: "
                     f"look what it is, and move it away"
                 )
-            self._tidy(name)
+            self._tidy()
 
     def disks(self, prefix: str = "") -> Iterator[Disk]:
         """Yield the disks whose names begin with `prefix`, in order of name."""
@@ -173,16 +172,16 @@ class FileStore:
         with translated(doing, self._folder.disks):
             self._folder.prepare()
             with self._lock.held() as lock:
+                self._folder.sweep()
                 yield lock
 
-    def _tidy(self, name: DiskName) -> None:
-        """Drop the mark of `name` if there is no such disk, and bases of none.
+    def _tidy(self) -> None:
+        """Drop the marks that have no disk, and the bases that nothing lies on.
 
         Judged by what is there, so that it is right whenever it is interrupted or
         interrupts: nothing that a disk needs is ever dropped.
         """
-        if not os.path.lexists(self._folder.disk(name)):
-            self._marks.drop(name)
+        self._marks.keep_only(self._folder.names())
         for idle in self._folder.idle_bases():
             idle.unlink()
 

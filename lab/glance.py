@@ -1,0 +1,189 @@
+"""Glance: the API server, its four file stores, and a SQLite database."""
+
+import http.client
+import shutil
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import glance_config
+from lab.errors import LabError
+from lab.files import ini, read, write
+from lab.glance_venv import GlanceVenv
+from lab.layout import SITES, Layout
+from lab.processes import Process, end, find, spawn
+from lab.programs import clean_environment, tail
+from lab.waiting import wait_until
+
+_HOST = "127.0.0.1"
+# Below the ports that the kernel gives to outgoing connections.
+_PORTS = range(19292, 19392)
+_ANSWER_WITHIN_SECONDS = 5.0
+_START_WITHIN_SECONDS = 60.0
+_STOP_WITHIN_SECONDS = 15.0
+
+
+class Glance:
+    """The lab's Glance."""
+
+    name = "glance"
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._home = layout.glance
+        self._venv = GlanceVenv(layout.cache)
+
+    @property
+    def url(self) -> str:
+        """Its root, without a version."""
+        return f"http://{_HOST}:{self._kept_port()}"
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return self.url
+
+    @property
+    def log(self) -> Path:
+        """What Glance writes."""
+        return self._home / "glance.log"
+
+    @property
+    def access_log(self) -> Path:
+        """One line per answered request: method, path, status, seconds, time."""
+        return self._home / "access.log"
+
+    @property
+    def config_dir(self) -> Path:
+        """The folder with glance-api.conf."""
+        return self._home / "etc"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self._home / "glance.sqlite"
+
+    @property
+    def _server_log(self) -> Path:
+        return self._home / "gunicorn.log"
+
+    def processes(self) -> list[Process]:
+        """Return gunicorn's master and workers."""
+        return find("gunicorn", self._home)
+
+    def answers(self) -> bool:
+        """Tell whether it lists its API versions, and has all that it needs still.
+
+        Without their master the workers end, but they answer a little longer; and
+        they answer long after somebody cleaned the checkout under them.
+        """
+        workers = "gunicorn: worker"
+        masters = [
+            each
+            for each in self.processes()
+            if not each.arguments[0].startswith(workers)
+        ]
+        return bool(masters) and self._is_whole() and _lists_versions(self._kept_port())
+
+    def _is_whole(self) -> bool:
+        needed = [self.database, self.config_dir / "glance-api.conf", *self._folders()]
+        return all(path.exists() for path in needed)
+
+    def start(self, settings: Sequence[str] = ()) -> None:
+        """Make its environment, database and configuration, and start it."""
+        port = self._choose_port()
+        sections = glance_config.standard(self._layout, f"http://{_HOST}:{port}")
+        conf = ini(glance_config.override(sections, settings))
+        if self.answers() and read(self.config_dir / "glance-api.conf") == conf:
+            return
+        self._venv.ensure()
+        self.stop()
+        for folder in self._folders():
+            folder.mkdir(parents=True, exist_ok=True)
+        self._make_database()
+        write(self._home / "port", f"{port}\n")
+        write(self.config_dir / "glance-api.conf", conf)
+        write(self.config_dir / "paste.ini", glance_config.PASTE)
+        write(self._home / "gunicorn.conf.py", glance_config.gunicorn(self._home, port))
+        self._spawn()
+
+    def _folders(self) -> list[Path]:
+        stores = [self._layout.store(site) for site in SITES]
+        disks = [self._layout.disks(site) for site in SITES]
+        own = [self._home / name for name in ("staging", "tasks", "locks", "etc")]
+        return [*stores, *disks, *own]
+
+    def _make_database(self) -> None:
+        if not self.database.exists():
+            half_made = self.database.with_suffix(".new")
+            shutil.copyfile(self._venv.empty_database(), half_made)
+            half_made.replace(self.database)
+
+    def _spawn(self) -> None:
+        started = spawn(
+            [
+                self._venv.program("gunicorn"),
+                "--config",
+                str(self._home / "gunicorn.conf.py"),
+            ],
+            env=clean_environment(
+                self._home,
+                OS_GLANCE_CONFIG_DIR=str(self.config_dir),
+                PYTHONPATH=str(Path(__file__).with_name("glance_site")),
+            ),
+            cwd=self._home,
+            log=self._server_log,
+        )
+        wait_until(
+            lambda: started.poll() is not None or self.answers(),
+            within_seconds=_START_WITHIN_SECONDS,
+        )
+        if not self.answers():
+            self.stop()
+            logs = tail(read(self._server_log)) + "\n" + tail(read(self.log))
+            raise LabError(
+                "Glance does not start. Its last words "
+                f"(all: {self._server_log}, {self.log}):\n{logs}"
+            )
+
+    def stop(self) -> None:
+        """Let it finish what it is at, for a while, then kill it."""
+        if not end("gunicorn", self._home, grace_seconds=_STOP_WITHIN_SECONDS):
+            raise LabError("Some of Glance's processes cannot be killed: see `status`.")
+
+    clear = stop
+
+    def _kept_port(self) -> int:
+        return int(read(self._home / "port") or _PORTS.start)
+
+    def _choose_port(self) -> int:
+        """Return the port of the last time, unless another program has it now."""
+        kept = self._kept_port()
+        if self.processes() or _is_free(kept):
+            return kept
+        free = next((port for port in _PORTS if _is_free(port)), None)
+        if free is None:
+            message = f"Ports {_PORTS.start} to {_PORTS.stop - 1} are all taken."
+            raise LabError(message)
+        return free
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _lists_versions(port: int) -> bool:
+    connection = http.client.HTTPConnection(_HOST, port, _ANSWER_WITHIN_SECONDS)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == http.HTTPStatus.MULTIPLE_CHOICES
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

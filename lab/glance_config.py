@@ -1,0 +1,125 @@
+"""Glance's configuration files, as text."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.layout import DEFAULT_STORE, SITES, Layout
+
+Sections = dict[str, dict[str, str]]
+
+_DATADIR = "filesystem_store_datadir"
+
+PASTE = """\
+[pipeline:glance-api-lab]
+pipeline = versionnegotiation labauth context rootapp
+
+[composite:rootapp]
+paste.composite_factory = glance.api:root_app_factory
+/: apiversions
+/v2: apiv2app
+
+[app:apiversions]
+paste.app_factory = glance.api.versions:create_resource
+
+[app:apiv2app]
+paste.app_factory = glance.api.v2.router:API.factory
+
+[filter:versionnegotiation]
+paste.filter_factory = \
+glance.api.middleware.version_negotiation:VersionNegotiationFilter.factory
+
+[filter:context]
+paste.filter_factory = glance.api.middleware.context:ContextMiddleware.factory
+
+[filter:labauth]
+paste.filter_factory = lab_auth:filter_factory
+"""
+
+
+def standard(layout: Layout, url: str) -> Sections:
+    """Return the lab's standard Glance configuration.
+
+    Args:
+        layout: Where the lab lies.
+        url: Where Glance will listen.
+
+    Returns:
+        Sections of keys and values.
+    """
+    home = layout.glance
+    stores = {site: {_DATADIR: str(layout.store(site))} for site in SITES}
+    return {
+        "DEFAULT": {
+            "log_file": str(home / "glance.log"),
+            "public_endpoint": url,
+            "worker_self_reference_url": url,
+            "enabled_backends": ",".join(f"{site}:file" for site in SITES),
+            "enabled_import_methods": "[glance-direct,copy-image]",
+            "show_image_direct_url": "True",
+            "show_multiple_locations": "True",
+        },
+        "glance_store": {"default_backend": DEFAULT_STORE},
+        **stores,
+        "os_glance_staging_store": {_DATADIR: str(home / "staging")},
+        "os_glance_tasks_store": {_DATADIR: str(home / "tasks")},
+        "database": {"connection": f"sqlite:///{home / 'glance.sqlite'}?timeout=30"},
+        "paste_deploy": {"flavor": "lab", "config_file": str(home / "etc/paste.ini")},
+        "task": {"work_dir": str(home / "tasks")},
+        # With the default, parallel, a SIGTERM breaks a running copy and leaves its
+        # import lock behind.
+        "taskflow_executor": {"engine_mode": "serial"},
+        # Without it POST /v2/images/ID/locations makes an image nobody can delete.
+        "oslo_concurrency": {"lock_path": str(home / "locks")},
+        "image_import_opts": {"image_import_plugins": "['image_conversion']"},
+        "image_conversion": {"output_format": "raw"},
+    }
+
+
+def override(sections: Sections, settings: Iterable[str]) -> Sections:
+    """Return a configuration with some values of its own.
+
+    Args:
+        sections: What they are added to.
+        settings: `SECTION.KEY=VALUE` each.
+
+    Raises:
+        LabError: One of them is not of that form.
+    """
+    result = {name: dict(keys) for name, keys in sections.items()}
+    for setting in settings:
+        place, equals, value = setting.partition("=")
+        section, dot, key = place.partition(".")
+        if not (equals and dot and section and key):
+            message = f"--set takes SECTION.KEY=VALUE, not {setting!r}."
+            raise LabError(message)
+        result.setdefault(section, {})[key] = value
+    return result
+
+
+def gunicorn(home: Path, port: int) -> str:
+    """Return gunicorn's configuration file.
+
+    Args:
+        home: Glance's folder in the lab.
+        port: Where to listen, on the loopback address.
+    """
+    settings: dict[str, object] = {
+        # It becomes the processes' title, by which the lab finds them.
+        "proc_name": f"{home}/",
+        "wsgi_app": "glance.wsgi.api:application",
+        "bind": f"127.0.0.1:{port}",
+        "workers": 1,
+        "worker_class": "gthread",
+        "threads": 16,
+        # Copies run in the worker, longer than any request may.
+        "timeout": 0,
+        "graceful_timeout": 120,
+        "chdir": str(home),
+        "worker_tmp_dir": str(home),
+        # It would lie in the home directory.
+        "control_socket_disable": True,
+        "accesslog": str(home / "access.log"),
+        "access_log_format": "%(m)s %(U)s %(s)s %(L)s %(t)s",
+    }
+    return "".join(f"{name} = {value!r}\n" for name, value in settings.items())

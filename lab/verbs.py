@@ -1,0 +1,142 @@
+"""What can be done with a lab."""
+
+import fcntl
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.kinds import Lab
+from lab.services import Service, State, Step, ensure, signal_all, state
+from lab.waiting import Stopwatch
+
+_PAUSING = {"pause": signal.SIGSTOP, "resume": signal.SIGCONT, "kill": signal.SIGKILL}
+ACTIONS = ("start", "stop", *_PAUSING)
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Let one command at a time change the lab; the kernel frees a dead one's lock."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another command of the lab …", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def up(lab: Lab, say: Callable[[str], None]) -> None:
+    """Make what is missing and start what is not running, side by side.
+
+    Args:
+        lab: Which lab.
+        say: What is told about each step.
+
+    Raises:
+        LabError: Steps that failed, all of them.
+    """
+    steps = [*_starts(lab), *lab.goods]
+    with ThreadPoolExecutor(len(steps)) as pool:
+        complaints = list(pool.map(partial(_timed, say=say), steps))
+    failed = [complaint for complaint in complaints if complaint]
+    if failed:
+        raise LabError("\n".join(failed))
+    lab.publish()
+
+
+def _starts(lab: Lab) -> list[Step]:
+    return [Step(service.name, partial(ensure, service)) for service in lab.services]
+
+
+def _timed(step: Step, say: Callable[[str], None]) -> str:
+    """Run a step; return what went wrong, so that the other steps come to an end."""
+    watch = Stopwatch()
+    try:
+        step.make()
+    except (LabError, OSError) as error:
+        return f"{step.name}: {error}"
+    say(f"{step.name:10} {watch.seconds:6.1f} s")
+    return ""
+
+
+def down(lab: Lab) -> None:
+    """Stop everything and withdraw what clients read; keep the data."""
+    lab.layout.manifest.unlink(missing_ok=True)
+    with ThreadPoolExecutor(len(lab.services)) as pool:
+        list(pool.map(lambda service: service.clear(), lab.services))
+
+
+def wipe(lab: Lab) -> None:
+    """Stop everything and remove the kind's folder; keep the cache."""
+    down(lab)
+    shutil.rmtree(lab.layout.home, ignore_errors=True)
+    if lab.layout.home.exists():
+        message = (
+            f"Not all of {lab.layout.home} could be removed: whose files are they?"
+        )
+        raise LabError(message)
+
+
+def act(lab: Lab, name: str, action: str, settings: Sequence[str]) -> None:
+    """Do something to one service, as fault tests do.
+
+    Args:
+        lab: Which lab.
+        name: Which of its services.
+        action: One of `ACTIONS`.
+        settings: For start: SECTION.KEY=VALUE each.
+
+    Raises:
+        LabError: No such service, settings for another action, or it failed.
+    """
+    service = service_of(lab, name)
+    if settings and action != "start":
+        raise LabError("--set goes with `start` only.")
+    if action == "start":
+        signal_all(service, signal.SIGCONT)
+        service.start(settings)
+        # Its address may be another one now.
+        if lab.layout.manifest.exists():
+            lab.publish()
+    elif action == "stop":
+        service.stop()
+    else:
+        signal_all(service, _PAUSING[action])
+
+
+def service_of(lab: Lab, name: str) -> Service:
+    """Return a service by its name.
+
+    Raises:
+        LabError: The lab has none of that name.
+    """
+    for service in lab.services:
+        if service.name == name:
+            return service
+    names = ", ".join(service.name for service in lab.services)
+    message = f"The lab {lab.layout.kind!r} has no service {name!r}; it has {names}."
+    raise LabError(message)
+
+
+def survey(lab: Lab) -> list[dict[str, object]]:
+    """Return how each service is doing."""
+    return [_describe(service) for service in lab.services]
+
+
+def _describe(service: Service) -> dict[str, object]:
+    now = state(service)
+    processes = [] if now is State.DOWN else service.processes()
+    return {
+        "name": service.name,
+        "state": now.value,
+        "pid": processes[0].pid if processes else None,
+        "address": service.address,
+        "log": str(service.log),
+    }
