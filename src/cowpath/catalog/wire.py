@@ -76,9 +76,6 @@ def image(body: object) -> Image:
 def page(body: object) -> Page:
     """Return the page of images that `body` is.
 
-    Images whose id is written in capitals are left out: Glance takes them, but
-    no file, RBD image or URL of ours may bear such a name.
-
     Raises:
         UnavailableError: It is not a list of images as Glance gives one.
     """
@@ -90,7 +87,7 @@ def page(body: object) -> Page:
             "endpoint"
         )
     return Page(
-        tuple(image(row) for row in rows if not _in_capitals(row)),
+        tuple(image(row) for row in rows),
         _next_query(told.get("next")),
     )
 
@@ -197,13 +194,6 @@ def _store_of(metadata: object) -> StoreName | None:
 def _hash(told: Mapping[str, object]) -> str | None:
     algorithm, value = _text(told.get("os_hash_algo")), _text(told.get("os_hash_value"))
     return f"{algorithm}:{value}" if algorithm and value else None
-
-
-def _in_capitals(row: object) -> bool:
-    ident = row.get("id") if isinstance(row, dict) else None
-    if not isinstance(ident, str) or is_image_id(ident):
-        return False
-    return is_image_id(ident.lower())
 
 
 def _next_query(link: object) -> str | None:

@@ -19,10 +19,7 @@ def ensure_local(image: Image, here: SitePorts) -> Base:
         ForbiddenError: It is not here and we may not have it copied.
     """
     check_image(image)
-    # `importing` without a lock is a stuck flag.
-    arriving = image.lock and here.store in image.importing
-    listed = here.store in image.stores and not arriving
-    base = here.bases.find_base(image) if listed else None
+    base = here.bases.find_base(image) if image.is_in(here.store) else None
     copied = base is None
     if base is None:
         base = _bring(image, here)

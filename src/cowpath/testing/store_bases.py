@@ -16,7 +16,7 @@ from cowpath.testing.store_fixtures import (
 )
 from cowpath.testing.store_lives import pattern
 
-HOSTILE_IDS = ("", "..", "../" + IMAGE, IMAGE + "/..", IMAGE.upper(), IMAGE + "\n")
+HOSTILE_IDS = ("", "..", "../" + IMAGE, IMAGE + "/..", IMAGE + "\n")
 
 
 class BasesPromises(StoreFixtures):
