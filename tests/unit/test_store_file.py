@@ -144,6 +144,16 @@ class TestBases:
         assert not (site.bases / IMAGE).exists()
         assert (site.images / IMAGE).read_bytes() == DATA
 
+    def test_link_stays_where_it_is_the_last_copy(self, site: Site, base: Base) -> None:
+        disk = site.store.clone(base, disk_name("a"))
+        site.remove(IMAGE)
+        moved = site.disks.parent / "moved.qcow2"
+        shutil.copy(_path(disk), moved)
+        site.store.delete(disk.name)
+        assert (site.bases / IMAGE).read_bytes() == DATA
+        check = ["qemu-img", "check", "-f", "qcow2", str(moved)]
+        subprocess.run(check, check=True, capture_output=True)
+
     def test_link_stays_for_a_copy_of_any_name(self, site: Site, base: Base) -> None:
         disk = site.store.clone(base, disk_name("a"))
         shutil.copy(_path(disk), site.disks / "rescue me.bak")

@@ -179,11 +179,14 @@ class FileStore:
         """Drop the marks that have no disk, and the bases that nothing lies on.
 
         Judged by what is there, so that it is right whenever it is interrupted or
-        interrupts: nothing that a disk needs is ever dropped.
+        interrupts: nothing that a disk needs is ever dropped. Where Glance's file is
+        gone, our link is the last copy of the bytes, and a disk that somebody moved
+        out of the folder may lie on them: that link stays.
         """
         self._marks.keep_only(self._folder.names())
         for idle in self._folder.idle_bases():
-            idle.unlink()
+            if idle.lstat().st_nlink > 1:
+                idle.unlink()
 
     def _mine(self, image: Image, location: Location) -> Path | None:
         """Return the path of a location that is exactly where Glance puts `image`.
