@@ -213,7 +213,13 @@ def _parse(files: Sequence[str]) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
     for group, options in list_opts():
         conf.register_opts(options, group=group)
-    conf(args=[], project="cowpath", default_config_files=list(files))
+    # Only what was named is read: no drop-in directories that nobody sees here.
+    conf(
+        args=[],
+        project="cowpath",
+        default_config_files=list(files),
+        default_config_dirs=[],
+    )
     return conf
 
 

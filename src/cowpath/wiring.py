@@ -8,10 +8,11 @@ from cowpath.catalog.session import connect
 from cowpath.catalog.when_asked import WhenAsked
 from cowpath.clock import SystemClock
 from cowpath.config import Config, load
-from cowpath.core.model import StoreName
+from cowpath.core.model import Base, StoreName
 from cowpath.core.ports import Bases, Observer, SitePorts
 from cowpath.hypervisor.when_needed import WhenNeeded
 from cowpath.observers.silence import Silence
+from cowpath.provision.inflight import Inflight
 from cowpath.provision.ways.ask_glance import AskGlance
 from cowpath.site import Site
 from cowpath.stores import STORES
@@ -30,9 +31,18 @@ def build(config: Config, observer: Observer | None = None) -> Site:
     catalog = GlanceCatalog(WhenAsked(lambda: connect(config.glance)))
     clock = SystemClock()
 
+    inflight: Inflight[Base] = Inflight()
+
     def way_to(name: StoreName, bases: Bases) -> AskGlance:
         return AskGlance(
-            name, catalog, bases, config.patience, clock, watcher, random.random
+            store=name,
+            catalog=catalog,
+            bases=bases,
+            patience=config.patience,
+            clock=clock,
+            observer=watcher,
+            jitter=random.random,
+            inflight=inflight,
         )
 
     return Site(

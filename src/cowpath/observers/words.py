@@ -44,8 +44,23 @@ def phase(event: CopyProgress) -> str:
     return words
 
 
+def printable(text: str) -> str:
+    """Return `text` as one line that does nothing to a terminal.
+
+    Names come from whoever uploaded the image; they may hold control characters.
+    """
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
 def sentence(event: Event) -> str:
     """Return one event as one line."""
+    return printable(_said(event))
+
+
+def _said(event: Event) -> str:
     match event:
         case CopyProgress() | CopyAsked() | CopyJoined() | CopyFinished():
             return _copy(event)

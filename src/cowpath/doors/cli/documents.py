@@ -11,7 +11,7 @@ from cowpath.config import Setting
 from cowpath.core.model import Base, Disk, Seconds, Sight, StoreName
 from cowpath.doors.cli.exits import table as exit_table
 from cowpath.doors.cli.output import Document, grid
-from cowpath.observers.words import size
+from cowpath.observers.words import printable, size
 
 _NOTHING = "-"
 _VALUES = 48
@@ -68,11 +68,11 @@ def image_table(sights: Iterable[Sight], store: StoreName) -> Table:
         seen = sight.image
         made.add_row(
             seen.id,
-            seen.name or _NOTHING,
-            seen.disk_format or _NOTHING,
+            printable(seen.name) or _NOTHING,
+            printable(seen.disk_format or _NOTHING),
             size(seen.size) if seen.size else _NOTHING,
             seen.status,
-            ",".join(sorted(seen.stores)) or _NOTHING,
+            printable(",".join(sorted(seen.stores))) or _NOTHING,
             _here(sight),
         )
     return made
@@ -110,7 +110,7 @@ def disk_table(disks: Iterable[Disk]) -> Table:
             size(each.size),
             size(each.used),
             each.image or _NOTHING,
-            each.base or _NOTHING,
+            printable(each.base or _NOTHING),
         )
     return made
 
@@ -165,7 +165,7 @@ def facts(*rows: tuple[str, str | None]) -> Table:
     made.add_column(overflow="fold")
     for name, value in rows:
         if value:
-            made.add_row(name, value)
+            made.add_row(name, printable(value))
     return made
 
 

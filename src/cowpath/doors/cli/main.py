@@ -77,9 +77,9 @@ def options(
     run.files, run.cloud = tuple(config_file or ()), os_cloud
     run.screen.verbose = verbose
     if verbose:
-        logging.basicConfig(
-            stream=sys.stderr, level=logging.DEBUG, format="%(name)s: %(message)s"
-        )
+        logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
+        # Who logs what is asked; it shows tokens as hashes only.
+        logging.getLogger("keystoneauth").setLevel(logging.DEBUG)
 
 
 def main(arguments: list[str] | None = None) -> int:

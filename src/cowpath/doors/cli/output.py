@@ -18,6 +18,7 @@ from cowpath.observers.lines import PlainLines
 from cowpath.observers.progress import ProgressBar
 from cowpath.observers.several import Several
 from cowpath.observers.timeline import Timeline
+from cowpath.observers.words import printable
 
 Document = Mapping[str, object]
 
@@ -37,8 +38,8 @@ class Screen:
     verbose: bool = False
     copies: LatestCopy = field(default_factory=LatestCopy)
     timeline: Timeline = field(default_factory=lambda: Timeline(SystemClock()))
-    out: Console = field(default_factory=lambda: _unfolded(Console()))
-    err: Console = field(default_factory=lambda: Console(stderr=True))
+    out: Console = field(default_factory=lambda: _unfolded(_literal()))
+    err: Console = field(default_factory=lambda: _literal(stderr=True))
 
     def observer(self) -> Observer:
         """Return what shows progress: a bar on a terminal, lines elsewhere."""
@@ -102,12 +103,17 @@ class Screen:
                 "retryable": retryable,
             }
             print(json.dumps({"error": body}, indent=2))  # noqa: T201  # doors print
-        self.say(f"Error: {text}")
+        self.say(printable(f"Error: {text}"))
+
+
+def _literal(*, stderr: bool = False, width: int | None = None) -> Console:
+    """Return a console that shows names as they are: none is markup or an emoji."""
+    return Console(stderr=stderr, width=width, markup=False, emoji=False)
 
 
 def _unfolded(console: Console) -> Console:
     """Return a console that folds lines for people only, never for programs."""
-    return console if console.is_terminal else Console(width=_UNFOLDED_COLUMNS)
+    return console if console.is_terminal else _literal(width=_UNFOLDED_COLUMNS)
 
 
 def grid(*columns: str) -> Table:

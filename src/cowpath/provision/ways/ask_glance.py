@@ -37,7 +37,7 @@ class AskGlance:
     clock: Clock
     observer: Observer
     jitter: Callable[[], float] = lambda: 0.0
-    _inflight: Inflight[Base] = field(default_factory=Inflight)
+    inflight: Inflight[Base] = field(default_factory=Inflight)
 
     def bring(self, image: Image) -> Base:
         """Bring `image` into the store and return its base.
@@ -49,7 +49,7 @@ class AskGlance:
             UntrustedError: Glance says done, but the base is not in our store.
         """
         key = (image.id, self.store)
-        return self._inflight.run(key, lambda: self._follow(image))
+        return self.inflight.run(key, lambda: self._follow(image))
 
     def ask(self, image: Image) -> CopyAnswer:
         """Ask for the copy and do not follow it.
