@@ -1,6 +1,7 @@
 # The one door. `make demo` shows what Cowpath does, `make test` runs everything.
 SHELL := /bin/sh
-KIND ?= files
+# Which lab: ceph where it can be had (root on Debian or Ubuntu, or installed), else files.
+KIND ?= $(shell $(PYTHON) -m lab best)
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 BIN := .venv/bin
@@ -11,17 +12,36 @@ export LAB_UV := $(abspath $(UV))
 # Behind a TLS-inspecting proxy only the system's certificates will do.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: help demo test check lint types arrows unit lab-up lab-down docs clean fmt wheel-test
+.PHONY: help demo test check lint types arrows unit lab-up lab-down docs clean fmt \
+  wheel-test lab-test bench-warm soak
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: packages $(BIN)/.synced  ## Boot an image at a site that does not have it.
 	$(BIN)/python -m lab.demo --kind $(KIND)
 
-test: packages check docs wheel-test  ## Everything: checks, docs, the real services.
-	$(BIN)/python -m lab up --kind $(KIND)
-	$(BIN)/pytest -m "lab or not lab" tests; status=$$?; \
-	  $(BIN)/python -m lab down --kind $(KIND); exit $$status
+test: packages check docs wheel-test lab-test  ## Everything: checks, docs, the real services.
+
+lab-test: packages $(BIN)/.synced  ## The tests on the real services, file stores and Ceph.
+	$(BIN)/pytest -q tests/contracts tests/doors
+	$(BIN)/python -m lab packages --for files --install
+	$(BIN)/python -m lab up --kind files
+	$(BIN)/pytest -q -m lab tests/lab; status=$$?; \
+	  $(BIN)/python -m lab down --kind files; exit $$status
+	@test $(KIND) = ceph || echo "Not run: the tests on Ceph. This machine cannot have it (python3 -m lab packages --for ceph)."
+	test $(KIND) != ceph || { $(BIN)/python -m lab up --kind ceph && \
+	  $(BIN)/pytest -q -m ceph tests/lab; status=$$?; \
+	  $(BIN)/python -m lab down --kind ceph; exit $$status; }
+
+bench-warm: packages $(BIN)/.synced  ## Warm create on Ceph beside bare librbd and Nova's way; JSON=1.
+	@$(BIN)/python -m lab packages --for ceph --install >&2
+	@$(BIN)/python -m lab up --kind ceph >&2
+	@$(BIN)/python benchmarks/warm.py
+
+soak: packages $(BIN)/.synced  ## Long runs, on a lab of kind ceph.
+	$(BIN)/python -m lab up --kind ceph
+	$(BIN)/pytest -q --hypothesis-profile=soak tests/flows
+	$(BIN)/pytest -q -m soak tests/lab
 
 check: lint types arrows unit  ## Lint, types, arrows and the fast tests.
 
@@ -49,14 +69,15 @@ fmt: $(BIN)/.synced  ## Format and mend what can be mended.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lab-up: packages $(BIN)/.synced  ## Start the lab: KIND=files.
+lab-up: packages $(BIN)/.synced  ## Start the lab: KIND=files or KIND=ceph.
 	$(BIN)/python -m lab up --kind $(KIND)
 
-lab-down:  ## Stop the lab: KIND=files.
+lab-down:  ## Stop the lab: KIND=files or KIND=ceph.
 	$(PYTHON) -m lab down --kind $(KIND)
 
 clean:  ## Stop the lab and remove everything that was made here.
-	$(PYTHON) -m lab wipe --kind $(KIND)
+	$(PYTHON) -m lab wipe --kind files
+	$(PYTHON) -m lab wipe --kind ceph
 	rm -rf .venv .tools lab/run docs/_build dist .mypy_cache .ruff_cache .pytest_cache \
 	  .hypothesis .import_linter_cache
 

@@ -13,10 +13,10 @@ from typing import Any, get_args
 import typer.main
 from oslo_config import cfg
 
-from cowpath.config import COWPATH_OPTS, LIBVIRT_OPTS
 from cowpath.core import errors, events
 from cowpath.doors.cli.exits import EXIT_CODES, exit_code, table
 from cowpath.doors.cli.main import app
+from cowpath.options import COWPATH_OPTS, LIBVIRT_OPTS
 
 _PLACE = re.compile(r"^<!-- generated: (\w+)(?: (\w+))? -->$", re.MULTILINE)
 _GROUPS = {"libvirt": LIBVIRT_OPTS, "cowpath": COWPATH_OPTS}

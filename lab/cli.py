@@ -11,7 +11,9 @@ from pathlib import Path
 
 from lab import guest, packages, verbs
 from lab.errors import LabError
-from lab.kinds import KINDS, FilesLab, Lab
+from lab.files import alone
+from lab.files_lab import FilesLab
+from lab.kinds import KINDS, Lab, best
 from lab.layout import standard
 from lab.services import State
 from lab.waiting import Stopwatch
@@ -58,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs_of = parser.add_subparsers(required=True, metavar="COMMAND")
     add = partial(_add, verbs_of)
     _packages_words(add("packages", _packages, "what this machine lacks"))
+    add("best", _best, "print the best kind that this machine can have")
     _kind_word(add("up", _up, "make what is missing, start what is not running"))
     _kind_word(add("down", _down, "stop everything; the data stays"))
     keeps = "stop everything and remove the data; lab/run/cache/ stays"
@@ -108,7 +111,7 @@ def _packages_words(parser: argparse.ArgumentParser) -> None:
 
 def _service_words(parser: argparse.ArgumentParser) -> None:
     _kind_word(parser)
-    parser.add_argument("name", metavar="NAME", help="glance or libvirtd")
+    parser.add_argument("name", metavar="NAME", help="as `status` names it")
     parser.add_argument(
         "action",
         choices=verbs.ACTIONS,
@@ -154,10 +157,15 @@ def _packages(chosen: argparse.Namespace) -> int:
     return _OK
 
 
+def _best(_chosen: argparse.Namespace) -> int:
+    print(best())
+    return _OK
+
+
 def _up(chosen: argparse.Namespace) -> int:
     watch = Stopwatch()
     lab = KINDS[chosen.kind]()
-    with verbs.alone(lab.layout.lock):
+    with alone(lab.layout.lock):
         verbs.up(lab, _say)
     for service in lab.services:
         _say(f"{service.name} is at {service.address}")
@@ -180,7 +188,7 @@ def _wipe(chosen: argparse.Namespace) -> int:
 
 
 def _changed(lab: Lab, change: Callable[[Lab], None]) -> int:
-    with verbs.alone(lab.layout.lock):
+    with alone(lab.layout.lock):
         change(lab)
     return _OK
 
@@ -195,8 +203,8 @@ def _status(chosen: argparse.Namespace) -> int:
     else:
         for each in services:
             pid = each["pid"] or "-"
-            print(f"{each['name']:10} {each['state']:7} {pid!s:>8} {each['address']}")
-            print(f"{'':27} {each['log']}")
+            print(f"{each['name']:12} {each['state']:7} {pid!s:>8} {each['address']}")
+            print(f"{'':29} {each['log']}")
     return _OK if all_up else _FAILED
 
 

@@ -14,16 +14,22 @@ from uuid import uuid4
 
 from lab import verbs
 from lab.errors import LabError
+from lab.files import alone
+from lab.files_lab import FilesLab
 from lab.image_service import ImageService
-from lab.kinds import KINDS, FilesLab
-from lab.programs import run
+from lab.kinds import KINDS
+from lab.programs import need, run
 from lab.waiting import Stopwatch, wait_until
 
-_SITE = "edge1"
 _CLOUD = "lab-admin"
 _MEMORY = "192M"
 _MIB = 1024**2
 _SETTLED_WITHIN_SECONDS = 5
+_KINDS = {
+    "ceph": "two Ceph clusters, one Glance",
+    "files": "file stores; where Ceph can be had (`python3 -m lab best` says so, "
+    "`python3 -m lab packages --for ceph` what is missing), KIND=ceph",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,9 @@ class Demo:
         self._facts = json.loads(json.dumps(facts))
         glance = self._facts["glance"]
         self._glance = ImageService(glance["url"], Path(glance["access_log"]))
+        # One that the image is not uploaded to.
+        elsewhere = set(self._facts["sites"]) - {self._facts["default_store"]}
+        self._site = min(elsewhere)
         self._image = f"demo-{uuid4().hex[:6]}"
 
     def play(self) -> None:
@@ -73,6 +82,7 @@ class Demo:
         second = self._boot(2)
         after = self._glance.show(image)
         self._check(first, second)
+        third = self._another_disk()
         _table(
             ("image", f"{self._image} ({image})"),
             ("uploaded", f"as qcow2, kept as {after['disk_format']}"),
@@ -81,14 +91,16 @@ class Demo:
             ("upload and conversion", f"{uploaded:.1f} s"),
             *_rows("first guest", first),
             *_rows("second guest", second),
-            ("base of both disks", first.base),
+            ("a third disk, not booted", f"{third['used']} bytes beyond the base"),
+            ("base of all three", first.base),
+            *self._parents(first, second),
             ("marker and data md5", f"as uploaded ({guest['data_md5']})"),
         )
         self._farewell()
 
     def _boot(self, number: int) -> Boot:
         name = f"{self._image}-{number}"
-        say(f"booting guest {number} at site {_SITE}")
+        say(f"booting guest {number} at site {self._site}")
         requests, copies = self._glance.requests(), self._copies()
         watch = Stopwatch()
         boot = self._cowpath("boot", self._image, "--name", name)
@@ -104,6 +116,30 @@ class Demo:
             int(disk["used"]),
             str(disk["base"]),
         )
+
+    def _another_disk(self) -> Mapping[str, Any]:
+        """Make a disk that nobody boots: what a clone costs before it is written."""
+        say("making a third disk")
+        name = f"{self._image}-3"
+        run(self._cowpath("disk", "create", self._image, name), env=self._environment())
+        return self._disk(name)
+
+    def _parents(self, *boots: Boot) -> list[tuple[str, object]]:
+        """Return each disk's parent in the words of the storage's own tool."""
+        return [(f"{boot.name} lies on", self._parent(boot.name)) for boot in boots]
+
+    def _parent(self, name: str) -> str:
+        clusters = self._facts.get("clusters")
+        if not clusters:
+            path = Path(self._facts["disks"][self._site]) / f"{name}.qcow2"
+            info = ["qemu-img", "info", "-f", "qcow2", "--output=json", str(path)]
+            found = json.loads(run([need(info[0]), *info[1:]]))
+            return f"{found['backing-filename']} (qemu-img info)"
+        who = ["-c", clusters[self._site]["conf"], "--id", "cowpath"]
+        told = run([need("rbd"), *who, "info", f"vms/{name}", "--format=json"])
+        parent = json.loads(told)["parent"]
+        snapshot = f"{parent['pool']}/{parent['image']}@{parent['snapshot']}"
+        return f"{snapshot} (rbd info)"
 
     def _watch_console(self, command: list[str]) -> str:
         """Run a boot, show and check the guest's console; return the last line."""
@@ -168,7 +204,7 @@ class Demo:
 
     def _cowpath(self, *words: str) -> list[str]:
         here = Path(sys.executable).parent / "cowpath"
-        conf = self._facts["sites"][_SITE]
+        conf = self._facts["sites"][self._site]
         return [str(here), "--config-file", conf, "--os-cloud", _CLOUD, *words]
 
     def _environment(self) -> dict[str, str]:
@@ -176,7 +212,7 @@ class Demo:
         return {**os.environ, **clouds}
 
     def _farewell(self) -> None:
-        conf = self._facts["sites"][_SITE]
+        conf = self._facts["sites"][self._site]
         print(
             f"\nThe lab goes on (make lab-down stops it). Try:\n"
             f"  export OS_CLIENT_CONFIG_FILE={self._facts['clouds_yaml']} "
@@ -213,9 +249,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", choices=sorted(KINDS), default=FilesLab.kind)
     lab = KINDS[parser.parse_args().kind]()
-    say(f"starting the lab, kind {lab.layout.kind}")
+    say(f"starting the lab, kind {lab.layout.kind}: {_KINDS[lab.layout.kind]}")
     try:
-        with verbs.alone(lab.layout.lock):
+        with alone(lab.layout.lock):
             verbs.up(lab, print)
         Demo(json.loads(lab.layout.manifest.read_text())).play()
     except (LabError, OSError) as error:

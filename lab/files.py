@@ -1,7 +1,11 @@
-"""Writing files so that nobody ever reads half of one."""
+"""Writing files so that nobody ever reads half of one, and one writer at a time."""
 
+import fcntl
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _DEFAULT_MODE = 0o644
@@ -38,3 +42,16 @@ def ini(sections: dict[str, dict[str, str]]) -> str:
         for name, keys in sections.items()
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Let one command at a time change something; a dead one's lock is free."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another command of the lab …", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

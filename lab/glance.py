@@ -1,23 +1,22 @@
-"""Glance: the API server, its four file stores, and a SQLite database."""
+"""Glance: the API server, its stores, and a SQLite database."""
 
 import http.client
+import os
 import shutil
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 from lab import glance_config
 from lab.errors import LabError
 from lab.files import ini, read, write
+from lab.glance_stores import Stores
 from lab.glance_venv import GlanceVenv
-from lab.layout import SITES, Layout
+from lab.layout import Layout
+from lab.ports import HOST, first_free, is_free
 from lab.processes import Process, end, find, spawn
 from lab.programs import clean_environment, tail
 from lab.waiting import wait_until
 
-_HOST = "127.0.0.1"
-# Below the ports that the kernel gives to outgoing connections.
-_PORTS = range(19292, 19392)
 _ANSWER_WITHIN_SECONDS = 5.0
 _START_WITHIN_SECONDS = 60.0
 _STOP_WITHIN_SECONDS = 15.0
@@ -28,15 +27,24 @@ class Glance:
 
     name = "glance"
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, stores: Stores, ports: range) -> None:
+        """Know where it lies; nothing is made yet.
+
+        Args:
+            layout: Where the lab lies.
+            stores: What it keeps images in.
+            ports: One of them will be its own.
+        """
         self._layout = layout
+        self._stores = stores
+        self._ports = ports
         self._home = layout.glance
         self._venv = GlanceVenv(layout.cache)
 
     @property
     def url(self) -> str:
         """Its root, without a version."""
-        return f"http://{_HOST}:{self._kept_port()}"
+        return f"http://{HOST}:{self._kept_port()}"
 
     @property
     def address(self) -> str:
@@ -62,6 +70,16 @@ class Glance:
     def database(self) -> Path:
         """The SQLite file."""
         return self._home / "glance.sqlite"
+
+    def describe(self) -> dict[str, str]:
+        """Return what lab.json says of it."""
+        return {
+            "url": self.url,
+            "log": str(self.log),
+            "access_log": str(self.access_log),
+            "config_dir": str(self.config_dir),
+            "database": str(self.database),
+        }
 
     @property
     def _server_log(self) -> Path:
@@ -92,11 +110,12 @@ class Glance:
     def start(self, settings: Sequence[str] = ()) -> None:
         """Make its environment, database and configuration, and start it."""
         port = self._choose_port()
-        sections = glance_config.standard(self._layout, f"http://{_HOST}:{port}")
+        sections = self._configuration(port)
         conf = ini(glance_config.override(sections, settings))
         if self.answers() and read(self.config_dir / "glance-api.conf") == conf:
             return
         self._venv.ensure()
+        self._stores.ensure()
         self.stop()
         for folder in self._folders():
             folder.mkdir(parents=True, exist_ok=True)
@@ -107,11 +126,13 @@ class Glance:
         write(self._home / "gunicorn.conf.py", glance_config.gunicorn(self._home, port))
         self._spawn()
 
+    def _configuration(self, port: int) -> glance_config.Sections:
+        url = f"http://{HOST}:{port}"
+        return glance_config.standard(self._layout, url, self._stores.backends)
+
     def _folders(self) -> list[Path]:
-        stores = [self._layout.store(site) for site in SITES]
-        disks = [self._layout.disks(site) for site in SITES]
         own = [self._home / name for name in ("staging", "tasks", "locks", "etc")]
-        return [*stores, *disks, *own]
+        return [*self._stores.folders, *own]
 
     def _make_database(self) -> None:
         if not self.database.exists():
@@ -120,6 +141,10 @@ class Glance:
             half_made.replace(self.database)
 
     def _spawn(self) -> None:
+        python_path = [
+            Path(__file__).with_name("glance_site"),
+            *self._stores.python_path,
+        ]
         started = spawn(
             [
                 self._venv.program("gunicorn"),
@@ -129,7 +154,7 @@ class Glance:
             env=clean_environment(
                 self._home,
                 OS_GLANCE_CONFIG_DIR=str(self.config_dir),
-                PYTHONPATH=str(Path(__file__).with_name("glance_site")),
+                PYTHONPATH=os.pathsep.join(map(str, python_path)),
             ),
             cwd=self._home,
             log=self._server_log,
@@ -154,32 +179,18 @@ class Glance:
     clear = stop
 
     def _kept_port(self) -> int:
-        return int(read(self._home / "port") or _PORTS.start)
+        return int(read(self._home / "port") or self._ports.start)
 
     def _choose_port(self) -> int:
         """Return the port of the last time, unless another program has it now."""
         kept = self._kept_port()
-        if self.processes() or _is_free(kept):
+        if self.processes() or is_free(kept):
             return kept
-        free = next((port for port in _PORTS if _is_free(port)), None)
-        if free is None:
-            message = f"Ports {_PORTS.start} to {_PORTS.stop - 1} are all taken."
-            raise LabError(message)
-        return free
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError:
-            return False
-    return True
+        return first_free(range(port, port + 1) for port in self._ports).start
 
 
 def _lists_versions(port: int) -> bool:
-    connection = http.client.HTTPConnection(_HOST, port, _ANSWER_WITHIN_SECONDS)
+    connection = http.client.HTTPConnection(HOST, port, _ANSWER_WITHIN_SECONDS)
     try:
         connection.request("GET", "/")
         return connection.getresponse().status == http.HTTPStatus.MULTIPLE_CHOICES

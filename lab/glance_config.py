@@ -1,14 +1,13 @@
 """Glance's configuration files, as text."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.layout import DEFAULT_STORE, SITES, Layout
+from lab.glance_stores import DATADIR, Backend
+from lab.layout import DEFAULT_STORE, Layout
 
 Sections = dict[str, dict[str, str]]
-
-_DATADIR = "filesystem_store_datadir"
 
 PASTE = """\
 [pipeline:glance-api-lab]
@@ -37,32 +36,33 @@ paste.filter_factory = lab_auth:filter_factory
 """
 
 
-def standard(layout: Layout, url: str) -> Sections:
+def standard(layout: Layout, url: str, backends: Sequence[Backend]) -> Sections:
     """Return the lab's standard Glance configuration.
 
     Args:
         layout: Where the lab lies.
         url: Where Glance will listen.
+        backends: Its stores.
 
     Returns:
         Sections of keys and values.
     """
     home = layout.glance
-    stores = {site: {_DATADIR: str(layout.store(site))} for site in SITES}
+    kinds = [f"{backend.name}:{backend.kind}" for backend in backends]
     return {
         "DEFAULT": {
             "log_file": str(home / "glance.log"),
             "public_endpoint": url,
             "worker_self_reference_url": url,
-            "enabled_backends": ",".join(f"{site}:file" for site in SITES),
+            "enabled_backends": ",".join(kinds),
             "enabled_import_methods": "[glance-direct,copy-image]",
             "show_image_direct_url": "True",
             "show_multiple_locations": "True",
         },
         "glance_store": {"default_backend": DEFAULT_STORE},
-        **stores,
-        "os_glance_staging_store": {_DATADIR: str(home / "staging")},
-        "os_glance_tasks_store": {_DATADIR: str(home / "tasks")},
+        **{backend.name: dict(backend.options) for backend in backends},
+        "os_glance_staging_store": {DATADIR: str(home / "staging")},
+        "os_glance_tasks_store": {DATADIR: str(home / "tasks")},
         "database": {"connection": f"sqlite:///{home / 'glance.sqlite'}?timeout=30"},
         "paste_deploy": {"flavor": "lab", "config_file": str(home / "etc/paste.ini")},
         "task": {"work_dir": str(home / "tasks")},

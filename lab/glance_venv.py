@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.files import ini, read, write
+from lab.files import alone, ini, read, write
 from lab.programs import clean_environment, locate, run
 
 REQUIREMENTS = Path(__file__).with_name("glance-requirements.txt")
@@ -37,6 +37,11 @@ class GlanceVenv:
         Raises:
             LabError: This Python is too old, or the packages cannot be had.
         """
+        self._cache.mkdir(parents=True, exist_ok=True)
+        with alone(self._cache / "glance-venv.lock"):
+            self._ensure()
+
+    def _ensure(self) -> None:
         # The interpreter that it was made with may be gone from the machine.
         whole = Path(self.program("python")).exists()
         if whole and read(self._marker) == self._recipe():
@@ -47,7 +52,6 @@ class GlanceVenv:
                 "Run the lab by a newer one: python3.11 -m lab up"
             )
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._cache.mkdir(parents=True, exist_ok=True)
         uv = os.environ.get("LAB_UV") or locate("uv")
         with _scratch(self._cache) as scratch:
             # The caller's index and proxies count; where to put things is ours.

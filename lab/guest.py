@@ -166,3 +166,21 @@ class StandardGuest:
         run([need("qemu-img"), "convert", *formats, str(self.raw), str(half_made)])
         half_made.replace(self.qcow2)
         write(self._record, json.dumps(asdict(guest)))
+
+    def describe(self) -> dict[str, object]:
+        """Return what lab.json says of it.
+
+        Raises:
+            LabError: It is not there.
+        """
+        guest = self.known()
+        if guest is None:
+            raise LabError("The standard guest vanished while the lab came up.")
+        return {
+            "raw": guest.path,
+            "qcow2": str(self.qcow2),
+            "uuid": guest.uuid,
+            "data_md5": guest.data_md5,
+            "size_bytes": guest.size_bytes,
+            "marker": MARKER,
+        }

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.files import alone
 from lab.packages import busybox, kernel_package
 from lab.programs import clean_environment, need, run
 
@@ -63,6 +64,11 @@ def boot_part(cache: Path) -> Path:
     """
     folder = cache / "guest"
     folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder / "boot.lock"):
+        return _boot_part(folder)
+
+
+def _boot_part(folder: Path) -> Path:
     recipe = Path(__file__).read_bytes() + _INIT.read_bytes()
     image = folder / f"boot-{hashlib.sha256(recipe).hexdigest()[:12]}.img"
     if not image.exists():

@@ -6,6 +6,9 @@ from pathlib import Path
 DEFAULT_STORE = "central"
 # Three sites, and a name that another site's name begins with.
 SITES = (DEFAULT_STORE, "edge1", "edge2", "edge10")
+# The kind `ceph` has a cluster at each of two sites, and a file store beside them.
+CLUSTERS = (DEFAULT_STORE, "edge")
+FILES_STORE = "files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,12 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        """Held by whoever changes the lab."""
-        return self.run / "lock"
+        """Held by whoever changes this kind of lab."""
+        return self.run / f"{self.kind}.lock"
+
+    def cluster(self, name: str) -> Path:
+        """Return the folder of a Ceph cluster."""
+        return self.home / "clusters" / name
 
     def store(self, site: str) -> Path:
         """Return the folder of a site's Glance store."""

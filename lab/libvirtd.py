@@ -1,22 +1,18 @@
-"""libvirtd in session mode: no root, no systemd, nothing outside the lab.
-
-libvirtd run by root is always the system's daemon, with /etc and /var/lib for its
-files. So for root it runs in a user namespace where root is mapped to an ordinary
-user: it takes itself for that user's session daemon, and still owns root's files.
-"""
+"""The libvirtd of a lab: no systemd, nothing outside the lab."""
 
 import os
-import pwd
 import socket
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from lab.errors import LabError
 from lab.files import read, write
 from lab.layout import Layout
+from lab.libvirt_modes import Mode
 from lab.processes import Process, end, find, spawn
 from lab.programs import clean_environment, need, run, tail
 from lab.waiting import wait_until
@@ -32,40 +28,27 @@ _START_WITHIN_SECONDS = 20.0
 _STOP_WITHIN_SECONDS = 10.0
 _PROBE_WITHIN_SECONDS = 120.0
 
-_LIBVIRTD_CONF = """\
-listen_tls = 0
-listen_tcp = 0
-auth_unix_ro = "none"
-auth_unix_rw = "none"
-log_outputs = "3:file:{log}"
-"""
-
-# No virtlogd, no cgroups, no security labels: none of them is there without root.
-_QEMU_CONF = """\
-stdio_handler = "file"
-security_driver = "none"
-namespaces = []
-cgroup_controllers = []
-seccomp_sandbox = 0
-dynamic_ownership = 0
-remember_owner = 0
-max_core = 0
-"""
-
 
 class Libvirtd:
     """The lab's libvirtd."""
 
     name = "libvirtd"
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, mode: Mode) -> None:
+        """Know where it lies; nothing is made yet.
+
+        Args:
+            layout: Where the lab lies.
+            mode: How it is run.
+        """
         self._home = layout.libvirt
+        self._mode = mode
         self._link_record = self._home / "short-path"
 
     @property
     def uri(self) -> str:
         """What a client connects to."""
-        return f"qemu:///session?socket={self._socket}"
+        return f"qemu:///{self._mode.driver}?socket={self._socket}"
 
     @property
     def address(self) -> str:
@@ -84,11 +67,7 @@ class Libvirtd:
 
     @property
     def _socket(self) -> Path:
-        return self._short_home / "run/libvirt/libvirt-sock"
-
-    @property
-    def _conf(self) -> Path:
-        return self._home / "libvirtd.conf"
+        return self._mode.socket(self._short_home)
 
     def processes(self) -> list[Process]:
         """Return the daemon's process."""
@@ -118,7 +97,6 @@ class Libvirtd:
             return
         self.stop()
         self._make_short_path()
-        self._make_configuration()
         self._spawn()
         self._probe()
 
@@ -146,10 +124,14 @@ class Libvirtd:
             raise LabError("Some guests cannot be killed: look for qemu in `ps`.")
 
     def _make_short_path(self) -> None:
-        """Make a short way to our folder where the checkout lies too deep."""
+        """Make a short way to our folder where its own path will not do."""
         self._home.mkdir(parents=True, exist_ok=True)
         longest = len(os.fsencode(self._home)) + len(_LONGEST_TAIL)
-        if longest <= _LONGEST_SOCKET_PATH or self._is_ours(self._short_home):
+        # It becomes part of a URI.
+        plain = quote(str(self._home)) == str(self._home)
+        if (plain and longest <= _LONGEST_SOCKET_PATH) or self._is_ours(
+            self._short_home
+        ):
             return
         link = Path(tempfile.mkdtemp(prefix="cowpath-lab-")) / "v"
         link.symlink_to(self._home)
@@ -170,26 +152,16 @@ class Libvirtd:
             link.parent.rmdir()
         self._link_record.unlink(missing_ok=True)
 
-    def _make_configuration(self) -> None:
-        write(self._conf, _LIBVIRTD_CONF.format(log=self.log))
-        write(self._home / "config/libvirt/qemu.conf", _QEMU_CONF)
-        for name in ("run", "cache", "data"):
-            (self._home / name).mkdir(mode=0o700, exist_ok=True)
-
     def _spawn(self) -> None:
         home = self._short_home
-        command = [*_as_ordinary_user(), need("libvirtd"), "--config", str(self._conf)]
+        conf = self._mode.configure(self._home, home)
+        daemon = [need("libvirtd"), "--config", str(conf)]
+        command = [*self._mode.command(self._home), *daemon]
         started = spawn(
             [sys.executable, str(_REAPER), *command],
-            env=clean_environment(
-                home,
-                XDG_RUNTIME_DIR=str(home / "run"),
-                XDG_CONFIG_HOME=str(home / "config"),
-                XDG_CACHE_HOME=str(home / "cache"),
-                XDG_DATA_HOME=str(home / "data"),
-            ),
+            env=self._mode.environment(home),
             cwd=self._home,
-            log=self._home / "libvirtd.out",
+            log=self.log,
         )
         wait_until(
             lambda: started.poll() is not None or self.answers(),
@@ -198,8 +170,8 @@ class Libvirtd:
         if started.poll() is not None or not self.answers():
             with suppress(LabError):
                 self.stop()
-            logs = tail(read(self._home / "libvirtd.out")) + "\n" + tail(read(self.log))
-            message = f"libvirtd does not start. Its last words ({self.log}):\n{logs}"
+            words = tail(read(self.log))
+            message = f"libvirtd does not start. Its last words ({self.log}):\n{words}"
             raise LabError(message)
 
     def _probe(self) -> None:
@@ -209,22 +181,3 @@ class Libvirtd:
             env=clean_environment(self._home),
             within_seconds=_PROBE_WITHIN_SECONDS,
         )
-
-
-def _as_ordinary_user() -> list[str]:
-    """Return what makes a program started by root take itself for a user's."""
-    if os.geteuid() != 0:
-        return []
-    # libvirt looks the user up by name, so it has to be one that exists.
-    user = next(entry for entry in pwd.getpwall() if entry.pw_uid)
-    ids = [f"--map-user={user.pw_uid}", f"--map-group={user.pw_gid}"]
-    command = [need("unshare"), "--user", *ids]
-    try:
-        run([*command, need("true")], env=clean_environment(Path("/")))
-    except LabError as error:
-        message = (
-            "This machine allows root no user namespace, without which libvirtd would "
-            f"be the system's. Run the lab as an ordinary user.\n{error}"
-        )
-        raise LabError(message) from error
-    return command

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from lab.files import ini, write
-from lab.layout import DEFAULT_STORE, SITES, Layout
+from lab.files import write
+from lab.layout import DEFAULT_STORE, Layout
 
 CLOUDS = {
     "lab-admin": "admin:admin-project:admin",
@@ -13,24 +13,15 @@ CLOUDS = {
 _PRIVATE = 0o600
 
 
-def site_conf(layout: Layout, site: str, libvirt_uri: str) -> str:
-    """Return what a compute host at a site would have in its configuration."""
-    return ini(
-        {
-            "libvirt": {
-                "images_rbd_glance_store_name": site,
-                "images_rbd_glance_copy_poll_interval": "15",
-                "images_rbd_glance_copy_timeout": "600",
-                "virt_type": "qemu",
-                "connection_uri": libvirt_uri,
-            },
-            "cowpath": {
-                "store_kind": "file",
-                "images_dir": str(layout.store(site)),
-                "disks_dir": str(layout.disks(site)),
-            },
-        }
-    )
+def compute_host(store: str, libvirt_uri: str) -> dict[str, str]:
+    """Return what every compute host's configuration has in [libvirt]."""
+    return {
+        "images_rbd_glance_store_name": store,
+        "images_rbd_glance_copy_poll_interval": "15",
+        "images_rbd_glance_copy_timeout": "600",
+        "virt_type": "qemu",
+        "connection_uri": libvirt_uri,
+    }
 
 
 def clouds_yaml(url: str) -> str:
@@ -50,38 +41,26 @@ def clouds_yaml(url: str) -> str:
     return json.dumps({"clouds": clouds}, indent=2) + "\n"
 
 
-def describe(
-    layout: Layout,
-    *,
-    glance: Mapping[str, str],
-    libvirt_uri: str,
-    guest: Mapping[str, object],
-) -> dict[str, object]:
-    """Return what lab.json holds."""
-    return {
+def publish(
+    layout: Layout, *, url: str, sites: Mapping[str, str], facts: Mapping[str, object]
+) -> None:
+    """Write everything a client reads; lab.json last.
+
+    Args:
+        layout: Where the lab lies.
+        url: Glance's root.
+        sites: The configuration of a compute host, by site.
+        facts: What the kind itself has to say.
+    """
+    for site, conf in sites.items():
+        write(layout.site_conf(site), conf)
+    write(layout.clouds_yaml, clouds_yaml(url), mode=_PRIVATE)
+    described = {
         "kind": layout.kind,
-        "glance": dict(glance),
+        **facts,
         "default_store": DEFAULT_STORE,
-        "stores": {site: str(layout.store(site)) for site in SITES},
-        "disks": {site: str(layout.disks(site)) for site in SITES},
-        "sites": {site: str(layout.site_conf(site)) for site in SITES},
+        "sites": {site: str(layout.site_conf(site)) for site in sites},
         "clouds_yaml": str(layout.clouds_yaml),
         "clouds": list(CLOUDS),
-        "libvirt_uri": libvirt_uri,
-        "guest": dict(guest),
     }
-
-
-def publish(
-    layout: Layout,
-    *,
-    glance: Mapping[str, str],
-    libvirt_uri: str,
-    guest: Mapping[str, object],
-) -> None:
-    """Write everything a client reads; lab.json last."""
-    for site in SITES:
-        write(layout.site_conf(site), site_conf(layout, site, libvirt_uri))
-    write(layout.clouds_yaml, clouds_yaml(glance["url"]), mode=_PRIVATE)
-    facts = describe(layout, glance=glance, libvirt_uri=libvirt_uri, guest=guest)
-    write(layout.manifest, json.dumps(facts, indent=2) + "\n")
+    write(layout.manifest, json.dumps(described, indent=2) + "\n")

@@ -15,6 +15,7 @@ from lab.programs import locate, run
 KERNEL_METAPACKAGES = ("linux-image-cloud-amd64", "linux-image-virtual")
 
 _PT_INTERP = 3
+_BINDINGS = "/usr/lib/python3/dist-packages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ _LIBVIRT = (
     _command("virsh", "libvirt-clients"),
     _file(
         "libvirt for python3",
-        "/usr/lib/python3/dist-packages/libvirt.py",
+        f"{_BINDINGS}/libvirt.py",
         "python3-libvirt",
     ),
     _command("qemu-system-x86_64", "qemu-system-x86"),
@@ -119,9 +120,20 @@ _GUEST = (
     Need("a kernel to download", "", lambda: kernel_package() is not None),
 )
 
+_CEPH = (
+    _command("ceph-mon", "ceph-mon"),
+    _command("ceph-osd", "ceph-osd"),
+    _command("ceph-mgr", "ceph-mgr"),
+    _command("rbd", "ceph-common"),
+    _file("rados for python3", f"{_BINDINGS}/rados.*.so", "python3-rados"),
+    _file("rbd for python3", f"{_BINDINGS}/rbd.*.so", "python3-rbd"),
+    _file("QEMU's RBD driver", "/usr/lib/*/qemu/block-rbd.so", "qemu-block-extra"),
+)
+
 NEEDS = {
     "check": _ENVIRONMENT,
     "files": _ENVIRONMENT + _LIBVIRT + _GUEST,
+    "ceph": _ENVIRONMENT + _LIBVIRT + _GUEST + _CEPH,
 }
 """What `packages --for` knows: the kinds of lab, and the project's own checks."""
 

@@ -56,6 +56,19 @@ class Process:
         """Tell whether an argument names something below a folder."""
         return any(f"{folder}/" in argument for argument in self.arguments)
 
+    def lives_below(self, folder: Path | str) -> bool:
+        """Tell whether something is mounted below a folder, as this process sees it.
+
+        A guest of a libvirtd in a mount namespace of the lab names the machine's
+        folders, and sees the lab's.
+        """
+        try:
+            table = (_PROC / str(self.pid) / "mountinfo").read_text(errors="replace")
+        except OSError:
+            return False
+        path = str(folder).replace(" ", r"\040")
+        return f" {path}/" in table
+
 
 def parse(stat: str, command_line: bytes) -> Process | None:
     """Read what /proc says about a process.
@@ -102,7 +115,8 @@ def find(program: str, *folders: Path | str) -> list[Process]:
     found = [
         process
         for process in running()
-        if process.runs(program) and any(process.mentions(each) for each in folders)
+        if process.runs(program)
+        and any(process.mentions(each) or process.lives_below(each) for each in folders)
     ]
     ids = {process.pid for process in found}
     return sorted(found, key=lambda process: (process.parent in ids, process.pid))

@@ -1,14 +1,10 @@
 """What can be done with a lab."""
 
-import fcntl
 import shutil
 import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 from lab.errors import LabError
 from lab.kinds import Lab
@@ -17,19 +13,6 @@ from lab.waiting import Stopwatch
 
 _PAUSING = {"pause": signal.SIGSTOP, "resume": signal.SIGCONT, "kill": signal.SIGKILL}
 ACTIONS = ("start", "stop", *_PAUSING)
-
-
-@contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Let one command at a time change the lab; the kernel frees a dead one's lock."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("waiting for another command of the lab …", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def up(lab: Lab, say: Callable[[str], None]) -> None:
@@ -62,15 +45,23 @@ def _timed(step: Step, say: Callable[[str], None]) -> str:
         step.make()
     except (LabError, OSError) as error:
         return f"{step.name}: {error}"
-    say(f"{step.name:10} {watch.seconds:6.1f} s")
+    say(f"{step.name:14} {watch.seconds:6.1f} s")
     return ""
 
 
 def down(lab: Lab) -> None:
     """Stop everything and withdraw what clients read; keep the data."""
     lab.layout.manifest.unlink(missing_ok=True)
-    with ThreadPoolExecutor(len(lab.services)) as pool:
-        list(pool.map(lambda service: service.clear(), lab.services))
+    foundations = {service.name for service in lab.foundations}
+    others = [each for each in lab.services if each.name not in foundations]
+    # A guest or a copy that is to end writes its last blocks first.
+    _clear(others)
+    _clear(lab.foundations)
+
+
+def _clear(services: Sequence[Service]) -> None:
+    with ThreadPoolExecutor(len(services) or 1) as pool:
+        list(pool.map(lambda service: service.clear(), services))
 
 
 def wipe(lab: Lab) -> None:

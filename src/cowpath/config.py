@@ -18,126 +18,19 @@ from cowpath.catalog.session import auth_option_names
 from cowpath.core.errors import ConfigError, UsageError
 from cowpath.core.model import Patience, StoreName, store_name
 from cowpath.hypervisor.config import DEFAULT_URI, DiskOptions, LibvirtConfig
-from cowpath.stores import STORES, StoreConfig
+from cowpath.options import COWPATH_OPTS, GROUP, LIBVIRT, list_opts
+from cowpath.stores import StoreConfig
 from cowpath.stores.file.config import FileConfig
 from cowpath.stores.memory import MemoryConfig
+from cowpath.stores.rbd.config import RbdConfig
 
-GROUP = "cowpath"
-LIBVIRT = "libvirt"
 DEFAULT_FILES = ("/etc/cowpath/cowpath.conf",)
 _SECRET_WORDS = ("password", "secret", "token", "passcode", "key")
 _MASK = "****"
 _CACHE_MODES = ("default", "none", "writethrough", "writeback", "directsync", "unsafe")
 
-LIBVIRT_OPTS: tuple[cfg.Opt, ...] = (
-    cfg.StrOpt(
-        "images_rbd_glance_store_name",
-        default="",
-        help="The Glance store id of this site, as Glance's enabled_backends names it. "
-        "Nova's name; used for every kind of store.",
-    ),
-    cfg.IntOpt(
-        "images_rbd_glance_copy_poll_interval",
-        default=15,
-        min=1,
-        max=3600,
-        help="Seconds between two looks at Glance while it copies an image, at most. "
-        "The first looks come sooner.",
-    ),
-    cfg.IntOpt(
-        "images_rbd_glance_copy_timeout",
-        default=600,
-        min=0,
-        help="Seconds to follow a copy after Glance accepted it. 0: no limit, as in "
-        "Nova. The copy goes on in Glance when we stop following.",
-    ),
-    cfg.StrOpt(
-        "hw_disk_discard",
-        choices=("ignore", "unmap"),
-        help="Discard mode of disks; unset: the hypervisor's default.",
-    ),
-    cfg.ListOpt(
-        "disk_cachemodes",
-        default=[],
-        help="Cache modes by source type, such as file=none,network=writeback.",
-    ),
-    cfg.StrOpt(
-        "connection_uri",
-        default="",
-        help="libvirt's connection URI; empty: qemu:///system.",
-    ),
-    cfg.StrOpt(
-        "virt_type",
-        default="kvm",
-        choices=("kvm", "qemu"),
-        help="How guests run: kvm, or qemu where the host has no KVM.",
-    ),
-)
-"""Options that nova.conf already has; same names, same meanings."""
-
-COWPATH_OPTS: tuple[cfg.Opt, ...] = (
-    cfg.StrOpt(
-        "store_kind",
-        default="file",
-        choices=tuple(STORES),
-        help="What this site's Glance store is made of.",
-    ),
-    cfg.StrOpt(
-        "images_dir",
-        default="",
-        help="store_kind file: the directory of this site's Glance store "
-        "(filesystem_store_datadir).",
-    ),
-    cfg.StrOpt(
-        "disks_dir",
-        default="",
-        help="store_kind file: where disks are made; on the same filesystem as "
-        "images_dir, because bases are hard-linked.",
-    ),
-    cfg.IntOpt(
-        "copy_queue_timeout",
-        default=3600,
-        min=0,
-        help="Seconds to wait for another import of the same image to end before "
-        "asking for our own. Glance takes one at a time per image, and holds the lock "
-        "of a dead one for 60 minutes.",
-    ),
-    cfg.IntOpt(
-        "copy_grace",
-        default=30,
-        min=0,
-        help="Seconds after acceptance during which a failure that Glance listed "
-        "before is not believed: Glance clears it only when its task starts.",
-    ),
-    cfg.StrOpt(
-        "cloud",
-        default="",
-        help="A cloud of clouds.yaml; empty: OS_CLOUD or the OS_* variables, unless "
-        "auth_type is set here.",
-    ),
-    cfg.StrOpt(
-        "auth_type",
-        default="",
-        help="A keystoneauth plugin, such as v3password or "
-        "v3applicationcredential; its options (auth_url, username, …) stand in this "
-        "group too. Empty: clouds.yaml or the OS_* variables.",
-    ),
-    cfg.StrOpt(
-        "endpoint_override",
-        default="",
-        help="The image service's root URL, without /v2; empty: the one of the "
-        "service catalogue.",
-    ),
-    cfg.StrOpt("region_name", default="", help="The region of the image service."),
-    cfg.StrOpt(
-        "interface",
-        default="",
-        choices=("", "public", "internal", "admin"),
-        help="Which endpoint of the service catalogue is used; empty: the cloud's, or "
-        "public.",
-    ),
-)
-"""What Nova has no name for."""
+_Key = tuple[str, str]
+_Written = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +69,6 @@ class Config:
     settings: tuple[Setting, ...] = ()
 
 
-def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
-    """Return our options by group, for oslo.config's generator and the docs."""
-    return [(LIBVIRT, list(LIBVIRT_OPTS)), (GROUP, list(COWPATH_OPTS))]
-
-
 def load(files: Sequence[str] = (), *, cloud: str = "") -> Config:
     """Read `files` (later ones win), or the default file where it exists.
 
@@ -197,10 +85,15 @@ def load(files: Sequence[str] = (), *, cloud: str = "") -> Config:
         conf = _parse(chosen)
         if cloud:
             conf.set_override("cloud", cloud, group=GROUP)
-        auth = _auth(conf, _own_section(chosen))
-        return _config(conf, chosen, auth)
+        return _config(conf, chosen, _written(chosen))
     except ConfigError:
         raise
+    except cfg.ParseError as error:
+        # Its own words quote the line, and the line may hold a secret.
+        raise ConfigError(
+            f"{error.filename}, line {error.lineno}: {error.msg}: write KEY = VALUE "
+            f"below a [GROUP]"
+        ) from None
     except (cfg.Error, UsageError, ValueError) as error:
         where = ", ".join(chosen) or "the environment and defaults"
         raise ConfigError(f"configuration from {where}: {error}") from error
@@ -210,6 +103,7 @@ def _parse(files: Sequence[str]) -> cfg.ConfigOpts:
     for name in files:
         if not Path(name).is_file():
             raise ConfigError(f"there is no configuration file {name}")
+    _written(files)
     conf = cfg.ConfigOpts()
     for group, options in list_opts():
         conf.register_opts(options, group=group)
@@ -224,11 +118,13 @@ def _parse(files: Sequence[str]) -> cfg.ConfigOpts:
 
 
 def _config(
-    conf: cfg.ConfigOpts, files: tuple[str, ...], auth: Mapping[str, str]
+    conf: cfg.ConfigOpts, files: tuple[str, ...], written: Mapping[_Key, _Written]
 ) -> Config:
     nova, own = conf[LIBVIRT], conf[GROUP]
+    auth = _auth(conf, written)
     # Reading every value checks every bound, also of those that are not used.
-    settings = tuple(_settings(conf, auth))
+    settings = tuple(_settings(conf, auth, written))
+    busy = nova.rbd_destroy_volume_retries if own.store_kind == "rbd" else 0
     return Config(
         kind=own.store_kind,
         store=_store(conf),
@@ -237,6 +133,8 @@ def _config(
             poll=nova.images_rbd_glance_copy_poll_interval,
             queue=own.copy_queue_timeout,
             grace=own.copy_grace,
+            busy_retries=busy,
+            busy_interval=nova.rbd_destroy_volume_retry_interval,
         ),
         glance=GlanceConfig(
             own.cloud,
@@ -257,12 +155,28 @@ def _store(conf: cfg.ConfigOpts) -> StoreConfig:
     name = _store_name(conf)
     if own.store_kind == "memory":
         return MemoryConfig(name)
+    if own.store_kind == "rbd":
+        return _rbd_store(conf, name)
     for option in ("images_dir", "disks_dir"):
         if not own[option]:
             raise ConfigError(
                 f"[{GROUP}] {option} is not set: store_kind {own.store_kind} needs it"
             )
     return FileConfig(name, own.images_dir, own.disks_dir)
+
+
+def _rbd_store(conf: cfg.ConfigOpts, name: StoreName) -> RbdConfig:
+    nova, own = conf[LIBVIRT], conf[GROUP]
+    return RbdConfig(
+        name,
+        nova.images_rbd_pool,
+        (own.images_pool, *own.more_images_pools),
+        conf=nova.images_rbd_ceph_conf,
+        user=nova.rbd_user or "",
+        secret=nova.rbd_secret_uuid or "",
+        connect_timeout=nova.rbd_connect_timeout,
+        op_timeout=own.rbd_op_timeout,
+    )
 
 
 def _store_name(conf: cfg.ConfigOpts) -> StoreName:
@@ -298,17 +212,25 @@ def _mode(entry: str) -> tuple[str, str]:
     return kind.strip(), mode
 
 
-def _own_section(files: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _written(files: Sequence[str]) -> dict[_Key, _Written]:
+    """Return what stands in the files, and in which; the last one wins.
+
+    oslo.config itself knows only the last file that has the option's group.
+    """
+    found: dict[_Key, _Written] = {}
     for name in files:
         sections: dict[str, dict[str, list[str]]] = {}
         cfg.ConfigParser(name, sections).parse()
-        found |= {key: values[-1] for key, values in sections.get(GROUP, {}).items()}
+        for group, keys in sections.items():
+            found |= {(group, key): (values[-1], name) for key, values in keys.items()}
     return found
 
 
-def _auth(conf: cfg.ConfigOpts, section: Mapping[str, str]) -> dict[str, str]:
+def _auth(conf: cfg.ConfigOpts, written: Mapping[_Key, _Written]) -> dict[str, str]:
     """Return the auth plugin's options; any other key that is not ours is an error."""
+    section = {
+        key: value for (group, key), (value, _) in written.items() if group == GROUP
+    }
     kind = conf[GROUP].auth_type
     plugin = auth_option_names(kind) if kind else frozenset[str]()
     ours = {option.dest for option in COWPATH_OPTS}
@@ -322,20 +244,22 @@ def _auth(conf: cfg.ConfigOpts, section: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in section.items() if key in plugin}
 
 
-def _settings(conf: cfg.ConfigOpts, auth: Mapping[str, str]) -> list[Setting]:
+def _settings(
+    conf: cfg.ConfigOpts, auth: Mapping[str, str], written: Mapping[_Key, _Written]
+) -> list[Setting]:
     made = [
         Setting(
             group,
             option.dest,
             _text(option.dest, conf[group][option.dest]),
-            _origin(conf, option.dest, group),
+            _origin(conf, option.dest, group, written),
             option.help,
         )
         for group, options in list_opts()
         for option in options
     ]
     return made + [
-        Setting(GROUP, key, _text(key, value), "configuration file", "auth_type's")
+        Setting(GROUP, key, _text(key, value), written[GROUP, key][1], "auth_type's")
         for key, value in sorted(auth.items())
     ]
 
@@ -348,13 +272,15 @@ def _text(name: str, value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _origin(conf: cfg.ConfigOpts, name: str, group: str) -> str:
+def _origin(
+    conf: cfg.ConfigOpts, name: str, group: str, written: Mapping[_Key, _Written]
+) -> str:
     place = conf.get_location(name, group)
     if place is None:
         return "default"
     match place.location:
         case cfg.Locations.user:
-            return str(place.detail)
+            return written.get((group, name), ("", str(place.detail)))[1]
         case cfg.Locations.environment:
             return f"environment {place.detail}"
         case cfg.Locations.set_override:

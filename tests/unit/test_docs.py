@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cowpath.config import list_opts
 from cowpath.core.model import Bytes, Disk, FileSource, disk_name
 from cowpath.core.rules import GIB
 from cowpath.doors.cli.exits import EXIT_CODES, table
 from cowpath.hypervisor.config import DiskOptions
 from cowpath.hypervisor.xml import disk_xml
+from cowpath.options import list_opts
 from docs.reference import commands, error_classes, event_classes, expand
 
 _ROOT = Path(__file__).parents[2]

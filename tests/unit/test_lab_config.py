@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from lab import glance_config, manifest
+from lab import files_lab, glance_config, manifest
 from lab.errors import LabError
 from lab.files import ini
 from lab.glance_site import lab_auth
+from lab.glance_stores import FileStores
 from lab.layout import SITES, Layout
 
 LAYOUT = Layout(Path("/srv/lab/run"), "files")
 URL = "http://127.0.0.1:19292"
+BACKENDS = FileStores(LAYOUT).backends
 
 
 def parsed(text: str) -> configparser.ConfigParser:
@@ -21,7 +23,7 @@ def parsed(text: str) -> configparser.ConfigParser:
 
 
 def test_every_site_is_a_store_with_a_folder_of_its_own() -> None:
-    conf = parsed(ini(glance_config.standard(LAYOUT, URL)))
+    conf = parsed(ini(glance_config.standard(LAYOUT, URL, BACKENDS)))
     backends = conf["DEFAULT"]["enabled_backends"].split(",")
     assert backends == [f"{site}:file" for site in SITES]
     folders = {conf[site]["filesystem_store_datadir"] for site in SITES}
@@ -30,20 +32,20 @@ def test_every_site_is_a_store_with_a_folder_of_its_own() -> None:
 
 
 def test_glance_survives_a_stop_and_imports_to_raw() -> None:
-    conf = parsed(ini(glance_config.standard(LAYOUT, URL)))
+    conf = parsed(ini(glance_config.standard(LAYOUT, URL, BACKENDS)))
     assert conf["taskflow_executor"]["engine_mode"] == "serial"
     assert conf["oslo_concurrency"]["lock_path"].startswith("/srv/lab/run/files/")
     assert conf["image_conversion"]["output_format"] == "raw"
 
 
 def test_settings_go_over_the_standard_and_leave_it_alone() -> None:
-    sections = glance_config.standard(LAYOUT, URL)
+    sections = glance_config.standard(LAYOUT, URL, BACKENDS)
     changed = glance_config.override(
         sections, ["DEFAULT.enabled_import_methods=[glance-direct]", "new.key=a=b"]
     )
     assert changed["DEFAULT"]["enabled_import_methods"] == "[glance-direct]"
     assert changed["new"] == {"key": "a=b"}
-    assert sections == glance_config.standard(LAYOUT, URL)
+    assert sections == glance_config.standard(LAYOUT, URL, BACKENDS)
 
 
 @pytest.mark.parametrize("setting", ["", "a", "a.b", "a=b", ".b=c", "a.=c"])
@@ -61,7 +63,7 @@ def test_gunicorn_listens_on_the_loopback_address_and_stays_in_the_lab() -> None
 
 
 def test_a_site_has_nova_s_names_and_the_file_store() -> None:
-    conf = parsed(manifest.site_conf(LAYOUT, "edge1", "qemu:///session?socket=/s"))
+    conf = parsed(files_lab.site_conf(LAYOUT, "edge1", "qemu:///session?socket=/s"))
     assert conf["libvirt"]["images_rbd_glance_store_name"] == "edge1"
     assert conf["libvirt"]["connection_uri"] == "qemu:///session?socket=/s"
     assert conf["cowpath"]["store_kind"] == "file"
@@ -84,15 +86,15 @@ def test_the_manifest_is_complete_and_written_with_private_credentials(
     layout = Layout(tmp_path, "files")
     manifest.publish(
         layout,
-        glance={"url": URL},
-        libvirt_uri="qemu:///session?socket=/s",
-        guest={"uuid": "u"},
+        url=URL,
+        sites=dict.fromkeys(SITES, "[cowpath]\n"),
+        facts={"glance": {"url": URL}, "guest": {"uuid": "u"}},
     )
     facts = json.loads(layout.manifest.read_text())
     assert facts["kind"] == "files"
-    for table in ("stores", "disks", "sites"):
-        assert list(facts[table]) == ["central", "edge1", "edge2", "edge10"]
-        assert all(path.startswith(str(tmp_path)) for path in facts[table].values())
+    assert facts["glance"] == {"url": URL}
+    assert list(facts["sites"]) == ["central", "edge1", "edge2", "edge10"]
+    assert all(conf.startswith(str(tmp_path)) for conf in facts["sites"].values())
     assert all(Path(conf).is_file() for conf in facts["sites"].values())
     assert layout.clouds_yaml.stat().st_mode & 0o777 == 0o600
     assert not list(tmp_path.rglob(".*"))

@@ -99,8 +99,15 @@ def test_a_service_that_ignores_being_asked_is_killed(tmp_path: Path) -> None:
 
 def test_all_unrelated_processes_are_asked_not_only_the_first(tmp_path: Path) -> None:
     program = tmp_path / "guest.py"
-    program.write_text("import time\ntime.sleep(60)\n")
+    program.write_text("import time\nprint('up', flush=True)\ntime.sleep(60)\n")
     argv = [sys.executable, str(program)]
-    with subprocess.Popen(argv) as one, subprocess.Popen(argv) as other:
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen(argv, stdout=pipe) as one,
+        subprocess.Popen(argv, stdout=pipe) as other,
+    ):
+        for started in (one, other):
+            assert started.stdout is not None
+            started.stdout.readline()
         assert processes.end("guest", tmp_path, grace_seconds=10)
         assert {one.wait(), other.wait()} == {-signal.SIGTERM}

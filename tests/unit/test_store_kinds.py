@@ -126,7 +126,7 @@ class TestElsewhere:
         image = Image(_IMAGE, size=Bytes(512), stores=frozenset({_EDGE}))
         base = bases.find_base(image)
         assert base == Base(_IMAGE, "store edge1", Bytes(512))
-        assert bases.head(base) == b""
+        assert base.head == b""
         assert bases.arrival(image) is None
 
     @pytest.mark.parametrize(

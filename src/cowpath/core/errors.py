@@ -43,6 +43,12 @@ class ConflictError(CowpathError):
     """Something of that name is there already, or is in use."""
 
 
+class BusyError(ConflictError):
+    """Somebody has the disk open; it may be free later."""
+
+    retryable = True
+
+
 class ForbiddenError(CowpathError):
     """Who we are may not do this: policy, quota or access rights."""
 

@@ -8,6 +8,7 @@ from cowpath.core.model import (
     Base,
     Bytes,
     Disk,
+    DiskName,
     Image,
     ImageId,
     Seconds,
@@ -117,6 +118,15 @@ class DiskDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskBusy:
+    """Somebody has the disk open; we try again after `seconds`."""
+
+    name: DiskName
+    error: CowpathError
+    seconds: Seconds
+
+
+@dataclass(frozen=True, slots=True)
 class GuestStarted:
     """A domain runs."""
 
@@ -142,6 +152,7 @@ Event = (
     | DiskAdopted
     | DiskGrown
     | DiskDeleted
+    | DiskBusy
     | GuestStarted
     | Warned
 )

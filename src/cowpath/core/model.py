@@ -24,7 +24,8 @@ _CONTROL = {"Cc", "Cs"}
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DISK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _STORE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_SIZE = re.compile(r"(\d{1,19})(?:([KMGTP])(?:iB|B)?|B)?", re.IGNORECASE)
+# Without ASCII the Kelvin sign is a K, and every script's digits are digits.
+_SIZE = re.compile(r"(\d{1,19})(?:([KMGTP])(?:iB|B)?|B)?", re.IGNORECASE | re.ASCII)
 
 
 def image_id(text: str) -> ImageId:
@@ -174,11 +175,14 @@ class Base:
         image: The Glance image that it holds.
         where: How the store names it (a path, `pool/image@snap`); for messages.
         size: Bytes; every disk made of it is at least as large.
+        head: Its first 4096 bytes, or all of a smaller one; none where they cannot
+            be read from here.
     """
 
     image: ImageId
     where: str
     size: Bytes
+    head: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +312,10 @@ class Patience:
         first: Seconds until the first look after acceptance.
         steady: Seconds between looks while the arrival grows steadily.
         peek: Seconds between looks at our own store, which is next door.
+        busy_retries: How often to try again with a disk that somebody has open
+            (Nova's `rbd_destroy_volume_retries`); what a killed client of Ceph had
+            open stays so for 30 seconds.
+        busy_interval: Seconds between those tries.
     """
 
     timeout: Seconds = 600
@@ -317,6 +325,8 @@ class Patience:
     first: Seconds = 0.2
     steady: Seconds = 60
     peek: Seconds = 0.5
+    busy_retries: int = 0
+    busy_interval: Seconds = 5
 
     def __post_init__(self) -> None:
         """Check the bounds.
@@ -324,9 +334,10 @@ class Patience:
         Raises:
             UsageError: A value is negative, or an interval is zero.
         """
-        if min(self.poll, self.first, self.steady, self.peek) <= 0:
+        intervals = self.poll, self.first, self.steady, self.peek, self.busy_interval
+        if min(intervals) <= 0:
             raise UsageError(f"intervals must be above 0: {self}")
-        if min(self.timeout, self.queue, self.grace) < 0:
+        if min(self.timeout, self.queue, self.grace, self.busy_retries) < 0:
             raise UsageError(f"bounds must not be negative: {self}")
 
 

@@ -119,14 +119,6 @@ class Bases(Protocol):
         """
         ...
 
-    def head(self, base: Base) -> bytes:
-        """Return the first 4096 bytes of `base`, or all of a smaller one.
-
-        Raises:
-            NotFoundError: The base is gone.
-        """
-        ...
-
     def arrival(self, image: Image) -> Arrival | None:
         """Return what has arrived of a copy in progress; None if nothing yet.
 
@@ -138,27 +130,37 @@ class Bases(Protocol):
 class Disks(Protocol):
     """The VMs' disks in this site's store."""
 
-    def clone(self, base: Base, name: DiskName) -> Disk:
-        """Make a copy-on-write disk of `base`, and mark it.
+    def clone(self, base: Base, name: DiskName, size: Bytes | None = None) -> Disk:
+        """Make a copy-on-write disk of `base`, `size` bytes large, and mark it.
 
-        Its size is the base's, or that rounded up to whole sectors.
+        Without `size` it is as large as the base, in whole sectors.
 
-        All or nothing: after an error or a kill there is no disk of that name, or
-        one that `find_disk` shows with our mark.
+        All or nothing: after an error there is no disk of that name, after a kill
+        none or one that `find_disk` shows with our mark, perhaps not yet grown.
 
         Raises:
             ConflictError: The name is taken.
+            UsageError: `size` is smaller than the base.
             NotFoundError: The base is gone.
             NoSpaceError: The store is full; nothing is left behind.
         """
         ...
 
     def find_disk(self, name: DiskName) -> Disk | None:
-        """Return the disk, or None if there is none of that name."""
+        """Return the disk, or None if there is none of that name.
+
+        Raises:
+            ConflictError: Something that is no disk has the name.
+        """
         ...
 
     def untouched(self, disk: Disk) -> bool:
-        """Tell whether nobody has written to the disk and nobody has it open."""
+        """Tell whether nobody has written to the disk and nobody has it open.
+
+        Raises:
+            BusyError: It is unwritten, but somebody has it open, or had it open when
+                he was killed a moment ago.
+        """
         ...
 
     def grow(self, disk: Disk, size: Bytes) -> Disk:
@@ -177,7 +179,8 @@ class Disks(Protocol):
         """Remove the disk; absent is fine. Its base stays usable for others.
 
         Raises:
-            ConflictError: Somebody has it open.
+            ConflictError: Somebody has it open: a BusyError where that may be a
+                client that was killed a moment ago.
         """
         ...
 

@@ -3,8 +3,23 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from cowpath.core.errors import ConflictError, UnsuitableError, UntrustedError
-from cowpath.core.model import Bytes, Disk, Image, Location, StoreName
+from cowpath.core.errors import (
+    ConflictError,
+    UnsuitableError,
+    UntrustedError,
+    UsageError,
+)
+from cowpath.core.model import (
+    SECTOR,
+    Base,
+    Bytes,
+    Disk,
+    DiskName,
+    Image,
+    Location,
+    StoreName,
+    whole_sectors,
+)
 
 GIB = 1024**3
 
@@ -60,7 +75,7 @@ def check_size(image: Image, size: Bytes | None) -> Bytes:
         UnsuitableError: `size` is smaller than the image or its min_disk.
     """
     smallest = max(image.size or 0, image.min_disk * GIB)
-    whole = Bytes(-(-smallest // 512) * 512)
+    whole = Bytes(-(-smallest // SECTOR) * SECTOR)
     if size is None:
         return whole
     if size < whole:
@@ -69,6 +84,23 @@ def check_size(image: Image, size: Bytes | None) -> Bytes:
             f"{size} is too small: ask for more"
         )
     return size
+
+
+def clone_size(base: Base, name: DiskName, size: Bytes | None) -> Bytes:
+    """Return the size in bytes of a clone of `base`, asked to be `size`.
+
+    Raises:
+        UsageError: `size` is smaller than the base, or is no disk size.
+    """
+    smallest = Bytes(-(-base.size // SECTOR) * SECTOR)
+    if size is None:
+        return smallest
+    if size < smallest:
+        raise UsageError(
+            f"disk {name} cannot have {size} bytes: its base {base.where} has "
+            f"{base.size}"
+        )
+    return whole_sectors(size)
 
 
 def check_head(image: Image, head: bytes) -> None:

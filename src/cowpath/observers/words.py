@@ -7,6 +7,7 @@ from cowpath.core.events import (
     CopyJoined,
     CopyProgress,
     DiskAdopted,
+    DiskBusy,
     DiskDeleted,
     DiskGrown,
     DiskMade,
@@ -73,7 +74,7 @@ def _said(event: Event) -> str:
             return f"guest {name} runs on disk {disk.name}"
         case Warned(text):
             return f"warning: {text}"
-        case DiskMade() | DiskAdopted() | DiskGrown() | DiskDeleted():
+        case DiskMade() | DiskAdopted() | DiskGrown() | DiskDeleted() | DiskBusy():
             return _disk(event)
 
 
@@ -95,17 +96,18 @@ def _copy(event: CopyProgress | CopyAsked | CopyJoined | CopyFinished) -> str:
             return f"{event.store}: {phase(event)} ({event.elapsed:.0f} s)"
 
 
-def _disk(event: DiskMade | DiskAdopted | DiskGrown | DiskDeleted) -> str:
-    disk = event.disk
+def _disk(event: DiskMade | DiskAdopted | DiskGrown | DiskDeleted | DiskBusy) -> str:
     match event:
-        case DiskMade():
+        case DiskBusy(_, error, seconds):
+            return f"{error}; trying again in {seconds:g} s"
+        case DiskMade(disk):
             return f"disk {disk.name}: {size(disk.size)}, clone of {disk.base}"
-        case DiskAdopted():
+        case DiskAdopted(disk):
             return (
                 f"disk {disk.name} was there, made by an earlier call and unwritten: "
                 f"using it"
             )
-        case DiskGrown():
+        case DiskGrown(disk):
             return f"disk {disk.name} is {size(disk.size)} now"
-        case DiskDeleted():
+        case DiskDeleted(disk):
             return f"disk {disk.name} is deleted"

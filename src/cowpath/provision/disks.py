@@ -1,13 +1,22 @@
 """Make, grow and delete the copy-on-write disks of this site's guests."""
 
-from contextlib import ExitStack
+from collections.abc import Callable
+from typing import TypeVar
 
-from cowpath.core.errors import NotFoundError
-from cowpath.core.events import DiskAdopted, DiskDeleted, DiskGrown, DiskMade
-from cowpath.core.model import Base, Bytes, Disk, DiskName, Image
+from cowpath.core.errors import BusyError, NotFoundError
+from cowpath.core.events import (
+    DiskAdopted,
+    DiskBusy,
+    DiskDeleted,
+    DiskGrown,
+    DiskMade,
+)
+from cowpath.core.model import Bytes, Disk, DiskName, Image
 from cowpath.core.ports import SitePorts
 from cowpath.core.rules import check_adoption, check_image, check_size
 from cowpath.provision.ensure import ensure_local
+
+_Result = TypeVar("_Result")
 
 
 def create_disk(
@@ -15,8 +24,8 @@ def create_disk(
 ) -> Disk:
     """Return a disk of `image`, `size` bytes large (the image's size if None).
 
-    A disk that an earlier call left unfinished, killed between cloning and growing,
-    is finished and returned; see `core.rules.check_adoption`.
+    A disk that an earlier call left unfinished, because it was killed, is finished
+    and returned; see `core.rules.check_adoption`.
 
     Raises:
         UnsuitableError: No disk of that size can be made of the image.
@@ -29,8 +38,9 @@ def create_disk(
     found = here.disks.find_disk(name)
     if found is not None:
         return _adopt(found, image, wanted, here)
-    base = ensure_local(image, here)
-    return _make(base, name, wanted, here)
+    made = here.disks.clone(ensure_local(image, here), name, wanted)
+    here.observer.tell(DiskMade(made))
+    return made
 
 
 def find_disk(name: DiskName, here: SitePorts) -> Disk:
@@ -69,25 +79,26 @@ def delete_disk(name: DiskName, here: SitePorts) -> Disk:
         ConflictError: A guest has it open.
     """
     disk = find_disk(name, here)
-    here.disks.delete(name)
+    _when_free(name, here, lambda: here.disks.delete(name))
     here.observer.tell(DiskDeleted(disk))
     return disk
 
 
-def _make(base: Base, name: DiskName, size: Bytes, here: SitePorts) -> Disk:
-    with ExitStack() as undo:
-        disk = here.disks.clone(base, name)
-        undo.callback(here.disks.delete, name)
-        if size > disk.size:
-            # Killed here, it leaves a marked, unwritten disk: the next call adopts it.
-            disk = here.disks.grow(disk, size)
-        undo.pop_all()
-    here.observer.tell(DiskMade(disk))
-    return disk
-
-
 def _adopt(disk: Disk, image: Image, size: Bytes, here: SitePorts) -> Disk:
-    check_adoption(disk, image, size, untouched=here.disks.untouched(disk))
+    untouched = _when_free(disk.name, here, lambda: here.disks.untouched(disk))
+    check_adoption(disk, image, size, untouched=untouched)
     grown = here.disks.grow(disk, size) if size > disk.size else disk
     here.observer.tell(DiskAdopted(grown))
     return grown
+
+
+def _when_free(name: DiskName, here: SitePorts, work: Callable[[], _Result]) -> _Result:
+    """Return what `work` returns; try again while the disk is open elsewhere."""
+    for _ in range(here.patience.busy_retries):
+        try:
+            return work()
+        except BusyError as error:
+            pause = here.patience.busy_interval
+            here.observer.tell(DiskBusy(name, error, pause))
+            here.clock.sleep(pause)
+    return work()

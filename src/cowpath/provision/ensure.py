@@ -23,7 +23,7 @@ def ensure_local(image: Image, here: SitePorts) -> Base:
     copied = base is None
     if base is None:
         base = _bring(image, here)
-    check_head(image, here.bases.head(base))
+    check_head(image, base.head)
     here.observer.tell(BaseFound(base, copied=copied))
     return base
 

@@ -1,15 +1,17 @@
 """A site's store: where images arrive and disks are made. `STORES` lists the kinds."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
-from cowpath.core.errors import UsageError
+from cowpath.core.errors import ConfigError, UsageError
 from cowpath.core.ports import Store
 from cowpath.stores.file.config import FileConfig
 from cowpath.stores.memory import MemoryConfig
+from cowpath.stores.rbd.config import RbdConfig
 
-StoreConfig = FileConfig | MemoryConfig
+StoreConfig = FileConfig | MemoryConfig | RbdConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +23,43 @@ class Kind:
         module: Where its class is. Imported when the first one is made: a kind may
             need a library that only its users have.
         name: The class; takes the config.
+        needs: Where to get what its module imports.
     """
 
     config: type[StoreConfig]
     module: str
     name: str
+    needs: str = ""
 
     def make(self, config: StoreConfig) -> Store:
         """Return a store of this kind. Nothing is read or written yet.
 
         Raises:
             UsageError: `config` is another kind's.
+            ConfigError: A library that this kind needs is not installed.
         """
         if not isinstance(config, self.config):
             raise UsageError(f"{self.name} takes {self.config.__name__}, not {config}")
-        store: Store = getattr(import_module(self.module), self.name)(config)
+        try:
+            module = import_module(self.module)
+        except ImportError as error:
+            raise ConfigError(
+                f"store {config.store} needs a library that {sys.executable} does not "
+                f"find ({error}): {self.needs}"
+            ) from error
+        store: Store = getattr(module, self.name)(config)
         return store
 
 
 STORES: Mapping[str, Kind] = {
     "file": Kind(FileConfig, "cowpath.stores.file.store", "FileStore"),
     "memory": Kind(MemoryConfig, "cowpath.stores.memory", "MemoryStore"),
+    "rbd": Kind(
+        RbdConfig,
+        "cowpath.stores.rbd.store",
+        "RbdStore",
+        "install your distribution's python3-rados and python3-rbd, and use its own "
+        "Python with system packages visible (python3 -m venv --system-site-packages); "
+        "Ceph's bindings have no wheels",
+    ),
 }

@@ -20,10 +20,6 @@ class ElsewhereBases:
             return None
         return Base(image=image.id, where=f"store {self._store}", size=image.size)
 
-    def head(self, base: Base) -> bytes:  # noqa: ARG002 - the port's argument
-        """Return nothing: it cannot be read from here."""
-        return b""
-
     def arrival(self, image: Image) -> Arrival | None:  # noqa: ARG002 - the port's
         """Return None: what arrives there cannot be seen from here."""
         return None

@@ -27,7 +27,7 @@ from cowpath.core.model import (
     image_id,
     whole_sectors,
 )
-from cowpath.core.rules import choose_location
+from cowpath.core.rules import choose_location, clone_size
 
 _PAGE = 4096
 _HEAD = 4096
@@ -100,12 +100,8 @@ class MemoryStore:
             file = self._files.get(image.id)
         if file is None or not image.size or file.size != image.size:
             return None
-        return Base(image=image.id, where=mine.url, size=image.size)
-
-    def head(self, base: Base) -> bytes:
-        """Return the first 4096 bytes of `base`, or all of a smaller one."""
-        with self._lock:
-            return self._file(base).read(0, _HEAD)
+        head = file.read(0, _HEAD)
+        return Base(image=image.id, where=mine.url, size=image.size, head=head)
 
     def arrival(self, image: Image) -> Arrival | None:
         """Return how much of `image` was put here so far."""
@@ -115,11 +111,10 @@ class MemoryStore:
             return None
         return Arrival(present=Bytes(file.size), whole=file.size == image.size)
 
-    def clone(self, base: Base, name: DiskName) -> Disk:
-        """Make a copy-on-write disk of `base` at the base's size, and mark it."""
-        disk_name(name)
-        path = f"/memory/{self._config.store}/{name}"
-        size = Bytes(-(-base.size // 512) * 512)
+    def clone(self, base: Base, name: DiskName, size: Bytes | None = None) -> Disk:
+        """Make a copy-on-write disk of `base`, `size` bytes large, and mark it."""
+        path = f"/memory/{self._config.store}/{disk_name(name)}"
+        wanted = clone_size(base, name, size)
         with self._lock:
             if name in self._overlays:
                 raise ConflictError(
@@ -131,11 +126,15 @@ class MemoryStore:
                     f"cannot make disk {name}: {self.territory} is full, nothing was "
                     f"left behind: delete disks that are no longer needed"
                 )
-            source = FileSource(path=path, backing=base.where)
-            self._overlays[name] = _Overlay(
-                Disk(name, size, source, Bytes(0), base.image, base.where, marked=True),
-                below,
+            disk = Disk(
+                name,
+                wanted,
+                FileSource(path=path, backing=base.where),
+                image=base.image,
+                base=base.where,
+                marked=True,
             )
+            self._overlays[name] = _Overlay(disk, below)
             return self._overlays[name].seen()
 
     def find_disk(self, name: DiskName) -> Disk | None:

@@ -80,7 +80,8 @@ class BasesPromises(StoreFixtures):
         image = site.image(IMAGE, SIZE, shown=False)
         assert site.store.find_base(image) is None
         arrival = site.store.arrival(image)
-        assert arrival is None or (arrival.present <= step and not arrival.whole)
+        # What a store allocates at once may be more than what was written.
+        assert arrival is None or (arrival.present <= SIZE and not arrival.whole)
 
     def test_arrival_of_all_bytes_is_whole(self, site: StoreDoors, data: bytes) -> None:
         """The store knows that a copy is done before Glance says so."""
@@ -130,7 +131,6 @@ class BasesPromises(StoreFixtures):
         for call in (
             lambda: site.store.find_base(image),
             lambda: site.store.arrival(image),
-            lambda: site.store.head(replace(base, image=bad)),
             lambda: site.store.clone(replace(base, image=bad), disk_name("a")),
         ):
             with pytest.raises((UsageError, NotFoundError)):
@@ -141,19 +141,13 @@ class BasesPromises(StoreFixtures):
         self, site: StoreDoors, base: Base, data: bytes
     ) -> None:
         """Enough to see the header of another format."""
-        assert site.store.head(base) == data[:4096]
+        assert base.head == data[:4096]
         site.store.clone(base, disk_name("a"))
-        assert site.store.head(base) == data[:4096]
+        again = site.another().find_base(site.image(IMAGE, SIZE))
+        assert again is not None
+        assert again.head == data[:4096]
 
     def test_head_of_a_small_base_is_all_of_it(self, site: StoreDoors) -> None:
         """No padding."""
         small = base_of(site, IMAGE, pattern(3, 512))
-        assert site.store.head(small) == pattern(3, 512)
-
-    def test_head_of_a_lost_base_is_not_found(
-        self, site: StoreDoors, base: Base
-    ) -> None:
-        """Gone is gone."""
-        site.remove(IMAGE)
-        with pytest.raises(NotFoundError):
-            site.store.head(base)
+        assert small.head == pattern(3, 512)

@@ -8,7 +8,16 @@ from rich.table import Table
 from rich.text import Text
 
 from cowpath.config import Setting
-from cowpath.core.model import Base, Disk, Seconds, Sight, StoreName
+from cowpath.core.model import (
+    Base,
+    Disk,
+    DiskSource,
+    FileSource,
+    RbdSource,
+    Seconds,
+    Sight,
+    StoreName,
+)
 from cowpath.doors.cli.exits import table as exit_table
 from cowpath.doors.cli.output import Document, grid
 from cowpath.observers.words import printable, size
@@ -45,7 +54,7 @@ def image(sight: Sight) -> Document:
 
 def base(found: Base) -> Document:
     """Return a base."""
-    return asdict(found)
+    return {"image": found.image, "where": found.where, "size": found.size}
 
 
 def disk(made: Disk) -> Document:
@@ -117,7 +126,6 @@ def disk_table(disks: Iterable[Disk]) -> Table:
 
 def disk_facts(made: Disk) -> RenderableType:
     """Return all of one disk."""
-    source = asdict(made.source).items()
     return facts(
         ("name", made.name),
         ("size", _bytes(made.size)),
@@ -125,7 +133,7 @@ def disk_facts(made: Disk) -> RenderableType:
         ("image", made.image),
         ("base", made.base or "none"),
         ("made by cowpath", "yes" if made.marked else "no"),
-        *((key, str(value) if value else None) for key, value in source),
+        *_source(made.source),
     )
 
 
@@ -167,6 +175,21 @@ def facts(*rows: tuple[str, str | None]) -> Table:
         if value:
             made.add_row(name, printable(value))
     return made
+
+
+def _source(source: DiskSource) -> list[tuple[str, str | None]]:
+    match source:
+        case FileSource():
+            backing = ("raw base below", source.backing)
+            return [("file", source.path), ("format", source.format), backing]
+        case RbdSource():
+            monitors = ", ".join(f"{host.name}:{host.port}" for host in source.hosts)
+            return [
+                ("RBD image", f"{source.pool}/{source.image}"),
+                ("monitors", monitors),
+                ("cephx user", source.user),
+                ("libvirt secret", source.secret),
+            ]
 
 
 def _here(sight: Sight) -> str:

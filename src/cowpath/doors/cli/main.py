@@ -90,6 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
     except CowpathError as error:
         return screen.fail(error)
     except TyperException as error:
+        # Typer acts on no option of a line that it cannot parse.
+        screen.as_json |= "--json" in (sys.argv if arguments is None else arguments)
         return screen.refuse(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return screen.interrupted()
@@ -100,4 +102,11 @@ def main(arguments: list[str] | None = None) -> int:
         return exits.BUG
     except Exception as error:  # noqa: BLE001  # the last door: a bug is reported
         return screen.break_down(error)
+    return _end(screen, result)
+
+
+def _end(screen: Screen, result: object) -> int:
+    # Typer 0.29 makes this result of Ctrl-C; its other releases may let it through.
+    if result == exits.INTERRUPTED:
+        return screen.interrupted()
     return result if isinstance(result, int) else exits.OK

@@ -3,7 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -27,7 +27,7 @@ from cowpath.core.model import (
     Location,
     whole_sectors,
 )
-from cowpath.core.rules import choose_location
+from cowpath.core.rules import choose_location, clone_size
 from cowpath.stores.file._failures import translated
 from cowpath.stores.file._folder import Folder, file_size
 from cowpath.stores.file._lock import FolderLock
@@ -41,7 +41,7 @@ from cowpath.stores.file._qemu_img import (
 from cowpath.stores.file.config import FileConfig
 
 _HEAD = 4096
-"""Bytes; what `head` returns at most."""
+"""Bytes of a base that are looked at."""
 
 
 class FileStore:
@@ -64,16 +64,13 @@ class FileStore:
         if not image.size:
             return None
         with translated(f"cannot look for image {image.id}", self._folder.images):
-            if self._folder.source(image.id, image.size) is None:
+            source = self._folder.source(image.id, image.size)
+            if source is None:
                 return None
+            with source.open("rb") as file:
+                head = file.read(_HEAD)
         where = str(self._folder.base(image.id))
-        return Base(image=image.id, where=where, size=image.size)
-
-    def head(self, base: Base) -> bytes:
-        """Return the first 4096 bytes of `base`, or all of a smaller one."""
-        doing = translated(f"cannot read {base.where}", self._folder.images)
-        with doing, self._source(base).open("rb") as file:
-            return file.read(_HEAD)
+        return Base(image=image.id, where=where, size=image.size, head=head)
 
     def arrival(self, image: Image) -> Arrival | None:
         """Return how much of `image` Glance has written so far."""
@@ -83,17 +80,17 @@ class FileStore:
             return None
         return Arrival(present=present, whole=present == image.size)
 
-    def clone(self, base: Base, name: DiskName) -> Disk:
-        """Make a copy-on-write disk of `base` at the base's size, and mark it."""
+    def clone(self, base: Base, name: DiskName, size: Bytes | None = None) -> Disk:
+        """Make a copy-on-write disk of `base`, `size` bytes large, and mark it."""
         path = self._folder.disk(name)
+        wanted = clone_size(base, name, size)
         with self._changing(f"cannot make disk {name}") as lock, ExitStack() as undo:
             _check_free(path)
             undo.callback(self._tidy)
             backing = self._linked(base)
             fresh = self._folder.fresh()
             undo.callback(fresh.unlink, missing_ok=True)
-            size = Bytes(-(-base.size // SECTOR) * SECTOR)
-            create_overlay(fresh, backing, size, lock)
+            create_overlay(fresh, backing, wanted, lock)
             _flush(fresh)
             self._marks.put(name, fresh, Mark(image=base.image, base=base.where))
             _publish(fresh, path)
@@ -106,6 +103,8 @@ class FileStore:
         path = self._folder.disk(name)
         with translated(f"cannot look at disk {name}", self._folder.disks):
             header = _header(path)
+            if header is None and os.path.lexists(path):
+                raise _foreign(path)
             return self._disk(name, path, header) if header else None
 
     def untouched(self, disk: Disk) -> bool:
@@ -144,10 +143,7 @@ class FileStore:
                 check_closed(path, lock)
                 path.unlink()
             elif os.path.lexists(path):
-                raise ConflictError(
-                    f"{path} is no qcow2 file, so no disk of ours, and is left alone: "
-                    f"look what it is, and move it away"
-                )
+                raise _foreign(path)
             self._tidy()
 
     def disks(self, prefix: str = "") -> Iterator[Disk]:
@@ -155,7 +151,10 @@ class FileStore:
         with translated("cannot list disks", self._folder.disks):
             names = list(self._folder.names(prefix))
         for name in names:
-            if disk := self.find_disk(name):
+            disk = None
+            with suppress(ConflictError):  # of that name, but no disk
+                disk = self.find_disk(name)
+            if disk:
                 yield disk
 
     def capacity(self) -> Capacity:
@@ -281,6 +280,13 @@ def _publish(fresh: Path, path: Path) -> None:
 def _taken(path: Path) -> ConflictError:
     return ConflictError(
         f"{path} exists already: choose another name, or delete that disk first"
+    )
+
+
+def _foreign(path: Path) -> ConflictError:
+    return ConflictError(
+        f"{path} is no qcow2 file, so no disk of ours, and is left alone: choose "
+        f"another name, or look what it is and move it away"
     )
 
 

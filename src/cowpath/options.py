@@ -1,0 +1,183 @@
+"""The options that a site has, as oslo.config knows them.
+
+Where nova.conf has an option already, its name and meaning are Nova's.
+"""
+
+from oslo_config import cfg
+
+from cowpath.stores import STORES
+
+GROUP = "cowpath"
+LIBVIRT = "libvirt"
+
+LIBVIRT_OPTS: tuple[cfg.Opt, ...] = (
+    cfg.StrOpt(
+        "images_rbd_glance_store_name",
+        default="",
+        help="The Glance store id of this site, as Glance's enabled_backends names it. "
+        "Nova's name; used for every kind of store.",
+    ),
+    cfg.IntOpt(
+        "images_rbd_glance_copy_poll_interval",
+        default=15,
+        min=1,
+        max=3600,
+        help="Seconds between two looks at Glance while it copies an image, at most. "
+        "The first looks come sooner.",
+    ),
+    cfg.IntOpt(
+        "images_rbd_glance_copy_timeout",
+        default=600,
+        min=0,
+        help="Seconds to follow a copy after Glance accepted it. 0: no limit, as in "
+        "Nova. The copy goes on in Glance when we stop following.",
+    ),
+    cfg.StrOpt(
+        "hw_disk_discard",
+        choices=("ignore", "unmap"),
+        help="Discard mode of disks; unset: the hypervisor's default.",
+    ),
+    cfg.StrOpt(
+        "images_rbd_pool",
+        default="rbd",
+        help="store_kind rbd: the pool where disks are made.",
+    ),
+    cfg.StrOpt(
+        "images_rbd_ceph_conf",
+        default="",
+        help="store_kind rbd: ceph.conf of this site's cluster; empty: librados' own "
+        "default.",
+    ),
+    cfg.StrOpt(
+        "rbd_user",
+        help="store_kind rbd: the cephx user, without `client.`; unset: librados' own "
+        "default.",
+    ),
+    cfg.StrOpt(
+        "rbd_secret_uuid",
+        help="store_kind rbd: UUID of libvirt's secret that holds the user's key.",
+    ),
+    cfg.IntOpt(
+        "rbd_connect_timeout",
+        default=5,
+        min=1,
+        help="store_kind rbd: seconds to wait for the monitors when connecting.",
+    ),
+    cfg.IntOpt(
+        "rbd_destroy_volume_retries",
+        default=12,
+        min=0,
+        help="store_kind rbd: how often to try again with a disk that is in use; what "
+        "a killed client had open stays so for 30 seconds.",
+    ),
+    cfg.IntOpt(
+        "rbd_destroy_volume_retry_interval",
+        default=5,
+        min=1,
+        help="store_kind rbd: seconds between those tries.",
+    ),
+    cfg.ListOpt(
+        "disk_cachemodes",
+        default=[],
+        help="Cache modes by source type, such as file=none,network=writeback.",
+    ),
+    cfg.StrOpt(
+        "connection_uri",
+        default="",
+        help="libvirt's connection URI; empty: qemu:///system.",
+    ),
+    cfg.StrOpt(
+        "virt_type",
+        default="kvm",
+        choices=("kvm", "qemu"),
+        help="How guests run: kvm, or qemu where the host has no KVM.",
+    ),
+)
+"""Options that nova.conf already has; same names, same meanings."""
+
+COWPATH_OPTS: tuple[cfg.Opt, ...] = (
+    cfg.StrOpt(
+        "store_kind",
+        default="rbd",
+        choices=tuple(STORES),
+        help="What this site's Glance store is made of.",
+    ),
+    cfg.StrOpt(
+        "images_dir",
+        default="",
+        help="store_kind file: the directory of this site's Glance store "
+        "(filesystem_store_datadir).",
+    ),
+    cfg.StrOpt(
+        "disks_dir",
+        default="",
+        help="store_kind file: where disks are made; on the same filesystem as "
+        "images_dir, because bases are hard-linked.",
+    ),
+    cfg.StrOpt(
+        "images_pool",
+        default="images",
+        help="store_kind rbd: the pool where this site's Glance store keeps images "
+        "(rbd_store_pool). Locations in other pools are not trusted.",
+    ),
+    cfg.ListOpt(
+        "more_images_pools",
+        default=[],
+        help="store_kind rbd: further pools of the cluster whose images are trusted.",
+    ),
+    cfg.IntOpt(
+        "rbd_op_timeout",
+        default=30,
+        min=1,
+        help="store_kind rbd: seconds to wait for an OSD or a monitor to answer. For "
+        "Cowpath's own connection only, never for a guest's.",
+    ),
+    cfg.IntOpt(
+        "copy_queue_timeout",
+        default=3600,
+        min=0,
+        help="Seconds to wait for another import of the same image to end before "
+        "asking for our own. Glance takes one at a time per image, and holds the lock "
+        "of a dead one for 60 minutes.",
+    ),
+    cfg.IntOpt(
+        "copy_grace",
+        default=30,
+        min=0,
+        help="Seconds after acceptance during which a failure that Glance listed "
+        "before is not believed: Glance clears it only when its task starts.",
+    ),
+    cfg.StrOpt(
+        "cloud",
+        default="",
+        help="A cloud of clouds.yaml; empty: OS_CLOUD or the OS_* variables, unless "
+        "auth_type is set here.",
+    ),
+    cfg.StrOpt(
+        "auth_type",
+        default="",
+        help="A keystoneauth plugin, such as v3password or "
+        "v3applicationcredential; its options (auth_url, username, …) stand in this "
+        "group too. Empty: clouds.yaml or the OS_* variables.",
+    ),
+    cfg.StrOpt(
+        "endpoint_override",
+        default="",
+        help="The image service's root URL, without /v2; empty: the one of the "
+        "service catalogue.",
+    ),
+    cfg.StrOpt("region_name", default="", help="The region of the image service."),
+    cfg.StrOpt(
+        "interface",
+        default="",
+        choices=("", "public", "internal", "admin"),
+        help="Which endpoint of the service catalogue is used; empty: the cloud's, or "
+        "public.",
+    ),
+)
+"""What Nova has no name for."""
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return our options by group, for oslo.config's generator and the docs."""
+    return [(LIBVIRT, list(LIBVIRT_OPTS)), (GROUP, list(COWPATH_OPTS))]

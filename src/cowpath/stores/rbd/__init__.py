@@ -1,0 +1,1 @@
+"""Kind rbd: disks are clones of the protected snapshots that Glance makes."""

@@ -1,0 +1,88 @@
+"""What an errno of Ceph means, in Cowpath's words. Knows no Ceph library."""
+
+import errno
+from dataclasses import dataclass
+
+from cowpath.core.errors import (
+    ConfigError,
+    ConflictError,
+    CowpathError,
+    ForbiddenError,
+    NoSpaceError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
+
+_AWAY = frozenset(
+    {
+        errno.ETIMEDOUT,
+        errno.ESHUTDOWN,
+        errno.ENOTCONN,
+        errno.ECONNREFUSED,
+        errno.ECONNABORTED,
+        errno.EHOSTUNREACH,
+        errno.EIO,
+        # What librbd makes of a monitor that does not answer a snapshot's creation.
+        errno.EROFS,
+    }
+)
+_DENIED = frozenset({errno.EPERM, errno.EACCES})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_BUSY = frozenset({errno.EBUSY, errno.ENOTEMPTY})
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What is being done, for messages.
+
+    Attributes:
+        what: `clone images/x@snap to vms/y`, …
+        cluster: The cluster and the user, in words.
+        caps: The capabilities that it takes.
+    """
+
+    what: str
+    cluster: str
+    caps: str = ""
+
+
+def meaning(number: int, said: str, doing: Doing) -> CowpathError:
+    """Return one of our errors for an errno of librados or librbd.
+
+    Args:
+        number: The errno, positive.
+        said: The library's own words.
+        doing: What was being done.
+    """
+    told = f"cannot {doing.what} ({doing.cluster}): {said}"
+    if number in _AWAY:
+        return UnavailableError(
+            f"{told}. The cluster did not answer in time: look at `ceph -s` (monitors "
+            f"in quorum, OSDs up) and at the network, then try again"
+        )
+    if number in _DENIED:
+        need = f" It takes these caps: {doing.caps}." if doing.caps else ""
+        return ForbiddenError(
+            f"{told}.{need} See `ceph auth get` for what the user has"
+        )
+    if number in _FULL:
+        return NoSpaceError(
+            f"{told}. The pool or the cluster is full: delete disks that are no longer "
+            f"needed, or give it more room (`ceph df`)"
+        )
+    if number in _BUSY:
+        return ConflictError(f"{told}: it is in use, or others depend on it")
+    return _named(number, told)
+
+
+def _named(number: int, told: str) -> CowpathError:
+    if number == errno.EEXIST:
+        return ConflictError(f"{told}: choose another name, or delete that first")
+    if number == errno.ENOENT:
+        return NotFoundError(told)
+    if number in {errno.EINVAL, errno.EDOM, errno.ERANGE}:
+        return UsageError(told)
+    if number == errno.ENOEXEC:
+        return ConfigError(told)
+    return UnavailableError(told)

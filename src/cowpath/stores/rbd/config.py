@@ -1,0 +1,51 @@
+"""What an RBD store must be told."""
+
+from dataclasses import dataclass
+
+from cowpath.core.errors import ConfigError
+from cowpath.core.model import Seconds, StoreName
+
+
+@dataclass(frozen=True, slots=True)
+class RbdConfig:
+    """Which cluster, pools and user.
+
+    Attributes:
+        store: The Glance store that this is.
+        pool: Where disks are made (Nova's `images_rbd_pool`).
+        images_pools: Where Glance keeps images; locations in other pools are not
+            trusted. The first is looked in where Glance hides locations.
+        conf: ceph.conf of the cluster; empty: librados' own default.
+        user: The cephx user without `client.`; empty: librados' own default.
+        secret: UUID of libvirt's secret with the user's key; empty: none.
+        connect_timeout: Seconds to wait for the monitors.
+        op_timeout: Seconds to wait for an OSD or a monitor to answer one operation.
+        busy_retries: How often to try again to delete a disk that is in use.
+        busy_interval: Seconds between those tries.
+    """
+
+    store: StoreName
+    pool: str
+    images_pools: tuple[str, ...]
+    conf: str = ""
+    user: str = ""
+    secret: str = ""
+    connect_timeout: Seconds = 5
+    op_timeout: Seconds = 30
+    busy_retries: int = 12
+    busy_interval: Seconds = 5
+
+    def __post_init__(self) -> None:
+        """Check names and bounds.
+
+        Raises:
+            ConfigError: A pool is missing, or a bound is not one.
+        """
+        for pool in (self.pool, *self.images_pools):
+            if not pool or any(mark in pool for mark in "/@ \n\0"):
+                raise ConfigError(f"{pool!r} is no name of a pool")
+        if not self.images_pools:
+            raise ConfigError("images_pools is empty: name Glance's pool")
+        # 0 would mean for ever to librados.
+        if self.connect_timeout <= 0 or self.op_timeout <= 0:
+            raise ConfigError("timeouts of the Ceph client must be above 0")

@@ -1,0 +1,350 @@
+"""The RBD store: disks are copy-on-write clones of the snapshots that Glance makes."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, replace
+
+from cowpath.core.errors import (
+    BusyError,
+    CowpathError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
+from cowpath.core.model import (
+    Arrival,
+    Base,
+    Bytes,
+    Capacity,
+    Disk,
+    DiskName,
+    Image,
+    ImageId,
+    Location,
+    RbdHost,
+    RbdSource,
+    disk_name,
+    image_id,
+    whole_sectors,
+)
+from cowpath.core.rules import choose_location, clone_size
+from cowpath.stores.rbd import _intents, _marks, _monitors
+from cowpath.stores.rbd import _librbd as librbd
+from cowpath.stores.rbd._places import parse
+from cowpath.stores.rbd.config import RbdConfig
+
+SNAPSHOT = "snap"
+"""What Glance calls the snapshot that it makes of every image."""
+
+_HEAD = 4096
+"""Bytes of a base that are looked at."""
+
+_REMEMBERED = 1000
+"""Bases; more than a site boots from, few enough to forget all at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    """A base's place in the cluster."""
+
+    pool: str
+    image: ImageId
+
+    @property
+    def where(self) -> str:
+        """What `Base.where` says of it."""
+        return f"{self.pool}/{self.image}@{SNAPSHOT}"
+
+
+class RbdStore:
+    """A site's store in a Ceph cluster. Implements `core.ports.Store`.
+
+    What a protected snapshot holds never changes, so a base that was seen whole is
+    remembered; cloning one that is gone fails and forgets it.
+    """
+
+    def __init__(self, config: RbdConfig) -> None:
+        self._config = config
+        self._cluster = librbd.Cluster(config)
+        self._lock = threading.Lock()
+        self._known: dict[Base, Base] = {}
+        self._hosts: tuple[RbdHost, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"RbdStore(pool {self._config.pool}, {self._cluster!r})"
+
+    @property
+    def territory(self) -> str:
+        """Return the pools that this store may read, in words."""
+        pools = ", ".join(self._config.images_pools)
+        return f"pool {pools} of cluster {self._cluster.fsid}"
+
+    def find_base(self, image: Image) -> Base | None:
+        """Return the whole base of `image`; None while it is not here."""
+        found = choose_location(image, self._config.store, self._ours(image))
+        if not image.size:
+            return None
+        parent = found or _Parent(self._config.images_pools[0], image_id(image.id))
+        base = Base(image.id, parent.where, image.size)
+        return self._known.get(base) or self._look(base, parent)
+
+    def arrival(self, image: Image) -> Arrival | None:
+        """Return how many bytes of `image` the cluster has allocated so far."""
+        pool = self._config.images_pools[0]
+        name = image_id(image.id)
+        with (
+            self._reading(f"look for image {pool}/{name}", pool),
+            suppress(librbd.ImageNotFound),
+            self._cluster.image(pool, name) as seen,
+        ):
+            if SNAPSHOT in librbd.snapshots(seen):
+                return Arrival(Bytes(seen.size()), whole=True)
+            return Arrival(Bytes(librbd.allocated(seen)))
+        return None
+
+    def clone(self, base: Base, name: DiskName, size: Bytes | None = None) -> Disk:
+        """Make a copy-on-write disk of `base`, `size` bytes large, and mark it."""
+        wanted = clone_size(base, disk_name(name), size)
+        parent, pool = self._parent(base), self._config.pool
+        with self._writing(f"clone {base.where} to {pool}/{name}", parent.pool):
+            disks = self._cluster.pool(pool)
+            source = (self._cluster.pool(parent.pool), parent.image, SNAPSHOT)
+            _intents.note(disks, name, base.image)
+            try:
+                librbd.clone(source, (disks, name))
+            except librbd.ImageNotFound as error:
+                self._forget(base)
+                raise _gone(base) from error
+            self._finish(name, base, wanted)
+            _intents.forget(disks, name)
+        return Disk(
+            name,
+            wanted,
+            self._source(name),
+            image=base.image,
+            base=base.where,
+            marked=True,
+        )
+
+    def find_disk(self, name: DiskName) -> Disk | None:
+        """Return the disk, or None if there is none of that name."""
+        pool = self._config.pool
+        with (
+            self._reading(f"look at disk {pool}/{disk_name(name)}", pool),
+            suppress(librbd.ImageNotFound),
+            self._cluster.image(pool, name) as seen,
+        ):
+            return self._described(name, seen)
+        return None
+
+    def untouched(self, disk: Disk) -> bool:
+        """Tell whether nobody has written to the disk."""
+        pool, name = self._config.pool, disk_name(disk.name)
+        with (
+            self._reading(f"look at disk {pool}/{name}", pool),
+            suppress(librbd.ImageNotFound),
+            self._cluster.image(pool, name) as seen,
+        ):
+            if librbd.allocated(seen) or librbd.snapshots(seen):
+                return False
+            self._check_closed(name, seen)
+            return True
+        return False
+
+    def grow(self, disk: Disk, size: Bytes) -> Disk:
+        """Make the disk `size` bytes large and return it as it is now."""
+        whole_sectors(size)
+        pool, name = self._config.pool, disk_name(disk.name)
+        with (
+            self._writing(f"grow {pool}/{name} to {size} bytes"),
+            self._cluster.image(pool, name, writable=True) as opened,
+        ):
+            now = opened.size()
+            if size < now:
+                raise UsageError(
+                    f"disk {name} has {now} bytes and never shrinks: ask for at least "
+                    f"that, not {size}"
+                )
+            if size > now:
+                self._check_closed(name, opened)
+                opened.resize(size)
+            return self._described(name, opened)
+
+    def delete(self, name: DiskName) -> None:
+        """Remove the disk; absent is fine."""
+        pool = self._config.pool
+        with self._writing(f"delete disk {pool}/{disk_name(name)}"):
+            disks = self._cluster.pool(pool)
+            try:
+                librbd.remove(disks, name)
+            except librbd.ImageNotFound:
+                pass
+            except librbd.ImageBusy as error:
+                raise _busy(name) from error
+            _intents.forget(disks, name)
+
+    def disks(self, prefix: str = "") -> Iterator[Disk]:
+        """Yield the disks whose names begin with `prefix`, in order of name."""
+        pool = self._config.pool
+        with self._reading(f"list pool {pool}", pool):
+            names = sorted(librbd.names(self._cluster.pool(pool)))
+        for name in names:
+            with suppress(UsageError):
+                found = name.startswith(prefix) and self.find_disk(disk_name(name))
+                if found:
+                    yield found
+
+    def capacity(self) -> Capacity:
+        """Return the room for data of the disks' pool, replicas counted once."""
+        pools = self._cluster.ask_monitors("df").get("pools", ())
+        for pool in pools:
+            if pool["name"] == self._config.pool:
+                free, stored = pool["stats"]["max_avail"], pool["stats"]["stored"]
+                return Capacity(Bytes(free + stored), Bytes(free))
+        raise UnavailableError(
+            f"the cluster tells no figures of pool {self._config.pool} "
+            f"({self._cluster.name}): is its manager (ceph-mgr) running?"
+        )
+
+    def close(self) -> None:
+        """Close the connection to the cluster; the next call opens a new one."""
+        self._cluster.close()
+
+    def _ours(self, image: Image) -> Callable[[Location], _Parent | None]:
+        """Return what accepts a location that is exactly where Glance puts `image`.
+
+        Another fsid, pool, image or snapshot name is somebody else's bytes.
+        """
+
+        def accept(location: Location) -> _Parent | None:
+            place = parse(location.url)
+            if (
+                place is None
+                or place.pool not in self._config.images_pools
+                or (place.image, place.snapshot) != (image.id, SNAPSHOT)
+                or place.fsid != self._cluster.fsid
+            ):
+                return None
+            return _Parent(place.pool, image_id(image.id))
+
+        return accept
+
+    def _parent(self, base: Base) -> _Parent:
+        """Return the place that `base.where` names.
+
+        Raises:
+            NotFoundError: It is another store's base.
+        """
+        for pool in self._config.images_pools:
+            parent = _Parent(pool, image_id(base.image))
+            if parent.where == base.where:
+                return parent
+        raise _gone(base)
+
+    def _look(self, base: Base, parent: _Parent) -> Base | None:
+        """Return the base with its head if it is there, whole; remember it then."""
+        with (
+            self._reading(f"look for base {parent.where}", parent.pool),
+            suppress(librbd.ImageNotFound),
+            self._cluster.image(parent.pool, parent.image, snapshot=SNAPSHOT) as seen,
+        ):
+            if seen.size() != base.size:
+                return None
+            found = replace(base, head=seen.read(0, min(_HEAD, base.size)))
+            with self._lock:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[base] = found
+            return found
+        return None
+
+    def _forget(self, base: Base) -> None:
+        with self._lock:
+            self._known.pop(base, None)
+
+    def _finish(self, name: DiskName, base: Base, size: Bytes) -> None:
+        """Mark the new clone and grow it; remove it if that fails."""
+        pool = self._config.pool
+        with ExitStack() as undo:
+            undo.callback(self._remove_quietly, name)
+            with self._cluster.image(pool, name, writable=True) as opened:
+                mark = _marks.Mark(base.image, opened.id())
+                opened.metadata_set(_marks.KEY, mark.text())
+                if size > base.size:
+                    # Killed here, it is a marked disk that is too small: the next
+                    # call finds and grows it.
+                    opened.resize(size)
+            undo.pop_all()
+
+    def _remove_quietly(self, name: DiskName) -> None:
+        # What it leaves, the next call for this name finishes: the intent is noted.
+        with suppress(CowpathError, *librbd.Error):
+            librbd.remove(self._cluster.pool(self._config.pool), name)
+
+    def _described(self, name: DiskName, seen: librbd.Opened) -> Disk:
+        parent = librbd.parent(seen)
+        base = "{}/{}@{}".format(*parent) if parent else None
+        mark = _marks.read(librbd.metadata(seen, _marks.KEY), seen.id())
+        image = mark.image if mark else self._intended(name, parent)
+        return Disk(
+            name,
+            Bytes(seen.size()),
+            self._source(name),
+            used=Bytes(librbd.allocated(seen)),
+            image=image or self._image_of(parent),
+            base=base,
+            marked=image is not None,
+        )
+
+    def _intended(
+        self, name: DiskName, parent: tuple[str, str, str] | None
+    ) -> ImageId | None:
+        """Return the image of a disk that we cloned and were killed before marking."""
+        if parent is None or self._image_of(parent) is None:
+            return None
+        noted = _intents.find(self._cluster.pool(self._config.pool), name)
+        return ImageId(parent[1]) if noted == parent[1] else None
+
+    def _image_of(self, parent: tuple[str, str, str] | None) -> ImageId | None:
+        if parent is None or parent[0] not in self._config.images_pools:
+            return None
+        with suppress(UsageError):
+            return image_id(parent[1])
+        return None
+
+    def _check_closed(self, name: DiskName, seen: librbd.Opened) -> None:
+        if librbd.watched_by_others(seen, self._cluster.instance()):
+            raise _busy(name)
+
+    def _source(self, name: DiskName) -> RbdSource:
+        if not self._hosts:
+            self._hosts = _monitors.hosts(self._cluster.ask_monitors("mon dump"))
+        config = self._config
+        return RbdSource(
+            config.pool, name, self._hosts, config.user or None, config.secret or None
+        )
+
+    def _reading(self, what: str, pool: str) -> AbstractContextManager[None]:
+        caps = f"mon 'profile rbd' osd 'profile rbd-read-only pool={pool}'"
+        return self._cluster.doing(what, caps=caps)
+
+    def _writing(self, what: str, images: str = "") -> AbstractContextManager[None]:
+        caps = f"mon 'profile rbd' osd 'profile rbd pool={self._config.pool}"
+        if images:
+            caps += f", profile rbd-read-only pool={images}"
+        return self._cluster.doing(what, caps=f"{caps}'")
+
+
+def _busy(name: DiskName) -> BusyError:
+    return BusyError(
+        f"disk {name} is in use: stop the guest that has it open. What a killed client "
+        f"had open stays so for 30 seconds"
+    )
+
+
+def _gone(base: Base) -> NotFoundError:
+    return NotFoundError(
+        f"base {base.where} is not (or no longer) there: have the image copied again "
+        f"(cowpath image place {base.image})"
+    )
