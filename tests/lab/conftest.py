@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+
+from tests.lab.bench import Bench
 
 _MANIFEST = Path(__file__).parents[2] / "lab" / "run" / "files" / "lab.json"
 
@@ -28,3 +31,11 @@ def lab() -> dict[str, Any]:
     except OSError as error:
         pytest.fail(f"the lab's Glance at {url} is down: {error}: `python -m lab up`")
     return told
+
+
+@pytest.fixture(scope="module")
+def bench(lab: dict[str, Any]) -> Iterator[Bench]:
+    """Return hands for the lab; what they make is gone when the module ends."""
+    made = Bench(lab)
+    yield made
+    made.clear()

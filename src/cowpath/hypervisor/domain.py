@@ -25,7 +25,6 @@ _AWAY = {
     libvirt.VIR_ERR_SYSTEM_ERROR,
     libvirt.VIR_ERR_RPC,
     libvirt.VIR_ERR_INVALID_CONN,
-    libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
 }
 _REFUSED = {
     libvirt.VIR_ERR_AUTH_FAILED,

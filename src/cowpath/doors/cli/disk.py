@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cowpath.core.errors import UsageError
 from cowpath.doors.cli import documents
 from cowpath.doors.cli.session import AsJson, DiskRef, ImageRef, session
 
@@ -119,6 +120,8 @@ def delete(
     site = session(context).site()
     found = site.disk(name)
     if not yes and not as_json and screen.err.is_terminal:
-        typer.confirm(f"Delete disk {found.name} ({found.base})?", abort=True, err=True)
+        question = f"Delete disk {found.name} ({found.base})?"
+        if not typer.confirm(question, err=True):
+            raise UsageError(f"disk {found.name} is left as it is: not confirmed")
     gone = site.delete_disk(name)
     screen.show({"deleted": documents.disk(gone)}, lambda: f"deleted {gone.name}")
