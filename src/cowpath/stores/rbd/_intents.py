@@ -1,11 +1,16 @@
 """Which disks are being made: so that a kill between cloning and marking loses none.
 
 librbd makes a clone and its metadata in two steps. Before the first, the disk's name
-goes into the omap of one object in the disks' pool; after the second it is removed. A
-clone without a mark whose name is still there, with its image, is one that we began.
+and image go into the omap of one object in the disks' pool; after the second they are
+removed. A clone without a mark that is still noted there is one that we began.
+
+Every call notes under a key of its own. Who finds the name taken removes its own
+note: another's disk must not pass for ours, and a note that another call still needs
+must stay.
 """
 
 from typing import Any
+from uuid import uuid4
 
 from cowpath.core.model import DiskName, ImageId
 from cowpath.stores.rbd import _librbd as librbd
@@ -13,16 +18,29 @@ from cowpath.stores.rbd import _librbd as librbd
 OBJECT = "cowpath.making"
 
 
-def note(pool: Any, name: DiskName, image: ImageId) -> None:
-    """Note that `name` is about to become a disk of `image`."""
-    librbd.put(pool, OBJECT, name, image)
+def note(pool: Any, name: DiskName, image: ImageId) -> str:
+    """Note that `name` is about to become a disk of `image`; return the key."""
+    key = f"{_prefix(name)}{uuid4().hex}"
+    librbd.put(pool, OBJECT, key, image)
+    return key
 
 
-def forget(pool: Any, name: DiskName) -> None:
-    """Note that `name` is marked, or not there."""
-    librbd.take(pool, OBJECT, name)
+def forget(pool: Any, key: str) -> None:
+    """Drop one note: the disk is marked, or was not made."""
+    librbd.take(pool, OBJECT, key)
 
 
-def find(pool: Any, name: DiskName) -> str | None:
-    """Return the image that `name` was to become a disk of; None if of none."""
-    return librbd.got(pool, OBJECT, name)
+def forget_all(pool: Any, name: DiskName) -> None:
+    """Drop every note of `name`: there is no such disk any more."""
+    keys = librbd.got(pool, OBJECT, _prefix(name))
+    if keys:
+        librbd.take(pool, OBJECT, *keys)
+
+
+def images(pool: Any, name: DiskName) -> set[str]:
+    """Return the images that `name` was to become a disk of."""
+    return {*librbd.got(pool, OBJECT, _prefix(name)).values()}
+
+
+def _prefix(name: DiskName) -> str:
+    return f"{name} "  # which no disk's name contains

@@ -22,8 +22,8 @@ from typing import Any
 import rados
 import rbd
 
-from cowpath.core.errors import ConfigError
-from cowpath.stores.rbd._failures import Doing, meaning
+from cowpath.core.errors import ConfigError, CowpathError
+from cowpath.stores.rbd._failures import Doing, meaning, not_connected
 from cowpath.stores.rbd.config import RbdConfig
 
 Error = (rados.Error, rbd.Error)
@@ -34,6 +34,81 @@ Opened = rbd.Image
 
 # Blocklisted or shut down: this connection never works again, a new one may.
 _LOST = frozenset({errno.ESHUTDOWN, errno.ENOTCONN, errno.EBADF})
+
+_ENTRIES = 1000
+"""Of an omap, at most in one answer."""
+
+
+class _Connection:
+    """A connection to a cluster, and the pools that were opened through it.
+
+    librados frees what other threads still use when it is shut down under them, so
+    that waits until the last user has left.
+    """
+
+    def __init__(self, client: rados.Rados) -> None:
+        self.client = client
+        self._lock = threading.Lock()
+        self._pools: dict[str, rados.Ioctx] = {}
+        self._users = 0
+        self._retired = False
+
+    def enter(self) -> None:
+        """Begin to use it."""
+        with self._lock:
+            self._users += 1
+
+    def leave(self) -> None:
+        """Use it no more."""
+        with self._lock:
+            self._users -= 1
+            over = self._retired and not self._users
+        if over:
+            self._end()
+
+    def retire(self) -> None:
+        """Shut it down once nobody uses it; nobody enters any more."""
+        with self._lock:
+            over = not self._retired and not self._users
+            self._retired = True
+        if over:
+            self._end()
+
+    def pool(self, name: str, who: str) -> rados.Ioctx:
+        """Return an I/O context of the pool; kept open.
+
+        Raises:
+            ConfigError: The cluster has no such pool.
+        """
+        found = self._pools.get(name)
+        if found is None:
+            opened = self._open(name, who)
+            with self._lock:
+                found = self._pools.setdefault(name, opened)
+            if found is not opened:
+                opened.close()
+        return found
+
+    def _open(self, name: str, who: str) -> rados.Ioctx:
+        if name not in self.client.list_pools():
+            # It may be new. The monitors know, and answer or fail within a bound;
+            # open_ioctx of a missing pool would wait for them for ever.
+            known = _command(self.client, "osd pool ls", {})
+            if name not in known:
+                raise ConfigError(
+                    f"there is no pool {name} in the cluster ({who}); it has: "
+                    f"{', '.join(sorted(known)) or 'none'}"
+                )
+        opened = self.client.open_ioctx(name)
+        # A full pool then refuses at once what would need room, and allows deleting;
+        # without it both wait until there is room, or for their bound.
+        opened.set_osdmap_full_try()
+        return opened
+
+    def _end(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+        self.client.shutdown()
 
 
 class Cluster:
@@ -47,11 +122,12 @@ class Cluster:
     def __init__(self, config: RbdConfig) -> None:
         self._config = config
         self._lock = threading.Lock()
-        self._client: rados.Rados | None = None
-        self._pools: dict[str, rados.Ioctx] = {}
+        self._connection: _Connection | None = None
+        self._failure: CowpathError | None = None
+        self._mine = threading.local()
 
     def __repr__(self) -> str:
-        state = "open" if self._client else "not open"
+        state = "open" if self._connection else "not open"
         return f"Cluster({self.name}, {state})"
 
     @property
@@ -64,23 +140,20 @@ class Cluster:
     def fsid(self) -> str:
         """The cluster's fsid."""
         with self.doing("ask for the cluster's fsid"):
-            return str(self._connected().get_fsid())
+            return str(self._current().client.get_fsid())
 
     def instance(self) -> int:
         """Return the id by which the cluster knows this connection's watches."""
-        return int(self._connected().get_instance_id())
+        return int(self._current().client.get_instance_id())
 
     def pool(self, name: str) -> rados.Ioctx:
-        """Return an I/O context of the pool; kept open.
+        """Return an I/O context of the pool, good until the outermost `doing` ends.
 
         Raises:
             ConfigError: The cluster has no such pool.
         """
-        with self._lock:
-            if name not in self._pools:
-                with self._translated(Doing(f"open pool {name}", self.name)):
-                    self._pools[name] = self._open_pool(name)
-            return self._pools[name]
+        with self._translated(Doing(f"open pool {name}", self.name)):
+            return self._current().pool(name, self.name)
 
     def ask_monitors(self, command: str, **words: str) -> Mapping[str, Any]:
         """Return what the monitors answer to a read-only command.
@@ -90,8 +163,7 @@ class Cluster:
             words: Its arguments.
         """
         with self.doing(f"ask the monitors: {command}", caps="mon 'profile rbd'"):
-            client = self._connected()
-            return _command(client, command, words)
+            return _command(self._current().client, command, words)
 
     @contextmanager
     def image(
@@ -117,75 +189,85 @@ class Cluster:
     def doing(self, what: str, *, caps: str = "") -> Iterator[None]:
         """Raise what the libraries refuse inside as one of our errors.
 
+        What else this class has is used inside only: it keeps the connection open.
+
         Args:
             what: What is being done to which image, for the message.
             caps: The capabilities that it takes.
         """
-        with self._translated(Doing(what, self.name, caps)):
+        with self._using(), self._translated(Doing(what, self.name, caps)):
             yield
 
     def close(self) -> None:
-        """Close the connection; the next call opens a new one."""
+        """Close the connection when its last user is done; the next call opens one."""
         with self._lock:
-            self._drop()
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.retire()
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """Let go of this thread's connection when its outermost use is over."""
+        if getattr(self._mine, "used", None) is not None:
+            yield
+            return
+        used: list[_Connection] = []
+        self._mine.used = used
+        try:
+            yield
+        finally:
+            self._mine.used = None
+            for connection in used:
+                connection.leave()
+
+    def _current(self) -> _Connection:
+        """Return the connection that this thread uses; one for all of a `doing`."""
+        used: list[_Connection] = self._mine.used
+        if not used:
+            used.append(self._entered())
+        return used[0]
+
+    def _entered(self) -> _Connection:
+        known = self._failure
+        with self._lock:
+            if self._connection is None:
+                # Who waited while another tried has waited as long as the bound says.
+                failure = self._failure
+                if failure is not None and failure is not known:
+                    raise type(failure)(*failure.args) from failure
+                self._connection = self._connect()
+            self._connection.enter()
+            return self._connection
+
+    def _connect(self) -> _Connection:
+        try:
+            return _Connection(_client(self._config))
+        except rados.Error as error:
+            self._failure = not_connected(number_of(error), str(error), self.name)
+            raise self._failure from error
 
     @contextmanager
     def _translated(self, doing: Doing) -> Iterator[None]:
         try:
             yield
         except (rados.Error, rbd.Error) as error:
-            number = abs(int(getattr(error, "errno", 0) or 0))
+            number = number_of(error)
             if number in _LOST:
                 self._forget()
             raise meaning(number, str(error), doing) from error
 
-    def _connected(self) -> rados.Rados:
-        with self._lock:
-            return self._connect()
-
-    def _connect(self) -> rados.Rados:
-        if self._client is None:
-            with self._translated(Doing("connect to the cluster", self.name)):
-                self._client = self._opened()
-        return self._client
-
-    def _opened(self) -> rados.Rados:
-        try:
-            return _connection(self._config)
-        except rados.ObjectNotFound as error:
-            raise ConfigError(
-                f"the cluster cannot be reached as {self.name}: ceph.conf or the "
-                f"user's keyring is not there, or not readable for us: {error}"
-            ) from error
-
-    def _open_pool(self, name: str) -> rados.Ioctx:
-        client = self._connect()
-        if name not in client.list_pools():
-            # It may be new. The monitors know, and answer or fail within a bound;
-            # open_ioctx of a missing pool would wait for them for ever.
-            known = _command(client, "osd pool ls", {})
-            if name not in known:
-                raise ConfigError(
-                    f"there is no pool {name} in the cluster ({self.name}); it has: "
-                    f"{', '.join(sorted(known)) or 'none'}"
-                )
-        return client.open_ioctx(name)
-
     def _forget(self) -> None:
-        # Never waits: who holds the lock may be the caller, or be stuck in Ceph.
-        if self._lock.acquire(blocking=False):
-            try:
-                self._drop()
-            finally:
-                self._lock.release()
+        """Have the next call open a new connection instead of this thread's."""
+        for connection in self._mine.used:
+            with self._lock:
+                if self._connection is connection:
+                    self._connection = None
+            connection.retire()
 
-    def _drop(self) -> None:
-        pools, self._pools = self._pools, {}
-        client, self._client = self._client, None
-        for pool in pools.values():
-            pool.close()
-        if client is not None:
-            client.shutdown()
+
+def number_of(error: BaseException) -> int:
+    """Return the errno of what the libraries raised; 0 if it has none."""
+    return abs(int(getattr(error, "errno", 0) or 0))
 
 
 def clone(base: tuple[rados.Ioctx, str, str], disk: tuple[rados.Ioctx, str]) -> None:
@@ -215,22 +297,22 @@ def put(pool: rados.Ioctx, name: str, key: str, value: str) -> None:
         pool.operate_write_op(operation, name)
 
 
-def take(pool: rados.Ioctx, name: str, key: str) -> None:
-    """Remove a key of an object's omap; absent is fine."""
+def take(pool: rados.Ioctx, name: str, *keys: str) -> None:
+    """Remove keys of an object's omap; absent is fine."""
     with rados.WriteOpCtx() as operation:
-        pool.remove_omap_keys(operation, (key,))
+        pool.remove_omap_keys(operation, keys)
         pool.operate_write_op(operation, name)
 
 
-def got(pool: rados.Ioctx, name: str, key: str) -> str | None:
-    """Return the value of a key of an object's omap; None if there is none."""
+def got(pool: rados.Ioctx, name: str, prefix: str) -> dict[str, str]:
+    """Return the entries of an object's omap whose keys begin with `prefix`."""
     with rados.ReadOpCtx() as operation:
-        found, _ = pool.get_omap_vals_by_keys(operation, (key,))
+        found, _ = pool.get_omap_vals(operation, "", prefix, _ENTRIES)
         try:
             pool.operate_read_op(operation, name)
         except rados.ObjectNotFound:
-            return None
-        return next((value.decode() for _, value in found), None)
+            return {}
+        return {key: value.decode() for key, value in found}
 
 
 def remove(pool: rados.Ioctx, name: str) -> None:
@@ -268,7 +350,7 @@ def allocated(image: rbd.Image) -> int:
     return found
 
 
-def _connection(config: RbdConfig) -> rados.Rados:
+def _client(config: RbdConfig) -> rados.Rados:
     client = rados.Rados(
         rados_id=config.user or None, conffile=config.conf, conf=_bounds(config)
     )
@@ -281,14 +363,15 @@ def _connection(config: RbdConfig) -> rados.Rados:
 
 
 def _bounds(config: RbdConfig) -> dict[str, str]:
+    # Newer releases take whole seconds only, and read 0 as for ever.
+    operation = str(math.ceil(config.op_timeout))
+    doubt = min(3.0, config.op_timeout / 3)
     return {
-        # With a bound on its operations a client never learned that a killed OSD was
-        # back (16.2.15): these have it ask for the new map within seconds.
-        "objecter_timeout": "3",
-        "objecter_tick_interval": "1",
-        "client_mount_timeout": str(config.connect_timeout),
-        "rados_osd_op_timeout": str(config.op_timeout),
-        "rados_mon_op_timeout": str(config.op_timeout),
+        "client_mount_timeout": str(math.ceil(config.connect_timeout)),
+        "rados_osd_op_timeout": operation,
+        "rados_mon_op_timeout": operation,
+        "objecter_timeout": f"{doubt:g}",
+        "objecter_tick_interval": f"{doubt / 3:g}",
     }
 
 

@@ -16,12 +16,16 @@ def hosts(dump: Mapping[str, Any]) -> tuple[RbdHost, ...]:
     Args:
         dump: What the monitors answer to `mon dump`.
     """
-    return tuple(_host(monitor) for monitor in dump.get("mons", ()))
+    found = (_preferred(monitor) for monitor in dump.get("mons", ()))
+    return tuple(_host(address) for address in found if address)
 
 
-def _host(monitor: Mapping[str, Any]) -> RbdHost:
+def _preferred(monitor: Mapping[str, Any]) -> str | None:
     shown = dict(_addresses(monitor))
-    address = next(shown[kind] for kind in _PREFERRED if kind in shown)
+    return next((shown[kind] for kind in _PREFERRED if kind in shown), None)
+
+
+def _host(address: str) -> RbdHost:
     name, _, port = address.rpartition(":")
     return RbdHost(name.strip("[]"), int(port))
 

@@ -10,6 +10,7 @@ from cowpath.core.errors import (
     CowpathError,
     NotFoundError,
     UnavailableError,
+    UntrustedError,
     UsageError,
 )
 from cowpath.core.model import (
@@ -31,6 +32,7 @@ from cowpath.core.model import (
 from cowpath.core.rules import choose_location, clone_size
 from cowpath.stores.rbd import _intents, _marks, _monitors
 from cowpath.stores.rbd import _librbd as librbd
+from cowpath.stores.rbd._failures import surely_refused
 from cowpath.stores.rbd._places import parse
 from cowpath.stores.rbd.config import RbdConfig
 
@@ -82,7 +84,7 @@ class RbdStore:
 
     def find_base(self, image: Image) -> Base | None:
         """Return the whole base of `image`; None while it is not here."""
-        found = choose_location(image, self._config.store, self._ours(image))
+        found = self._shown(image)
         if not image.size:
             return None
         parent = found or _Parent(self._config.images_pools[0], image_id(image.id))
@@ -108,20 +110,13 @@ class RbdStore:
         wanted = clone_size(base, disk_name(name), size)
         parent, pool = self._parent(base), self._config.pool
         with self._writing(f"clone {base.where} to {pool}/{name}", parent.pool):
-            disks = self._cluster.pool(pool)
-            source = (self._cluster.pool(parent.pool), parent.image, SNAPSHOT)
-            _intents.note(disks, name, base.image)
-            try:
-                librbd.clone(source, (disks, name))
-            except librbd.ImageNotFound as error:
-                self._forget(base)
-                raise _gone(base) from error
-            self._finish(name, base, wanted)
-            _intents.forget(disks, name)
+            # Asks the monitors: after the disk is made nothing may fail any more.
+            source = self._source(name)
+            self._make(base, parent, name, wanted)
         return Disk(
             name,
             wanted,
-            self._source(name),
+            source,
             image=base.image,
             base=base.where,
             marked=True,
@@ -182,7 +177,7 @@ class RbdStore:
                 pass
             except librbd.ImageBusy as error:
                 raise _busy(name) from error
-            _intents.forget(disks, name)
+            _intents.forget_all(disks, name)
 
     def disks(self, prefix: str = "") -> Iterator[Disk]:
         """Yield the disks whose names begin with `prefix`, in order of name."""
@@ -210,6 +205,19 @@ class RbdStore:
     def close(self) -> None:
         """Close the connection to the cluster; the next call opens a new one."""
         self._cluster.close()
+
+    def _shown(self, image: Image) -> _Parent | None:
+        """Return the base's place where Glance shows it.
+
+        Raises:
+            UntrustedError: It shows another; the message has our fsid beside theirs.
+        """
+        try:
+            return choose_location(image, self._config.store, self._ours(image))
+        except UntrustedError as error:
+            raise UntrustedError(
+                f"{error}. This site's images are in {self.territory}"
+            ) from error
 
     def _ours(self, image: Image) -> Callable[[Location], _Parent | None]:
         """Return what accepts a location that is exactly where Glance puts `image`.
@@ -263,24 +271,47 @@ class RbdStore:
         with self._lock:
             self._known.pop(base, None)
 
-    def _finish(self, name: DiskName, base: Base, size: Bytes) -> None:
-        """Mark the new clone and grow it; remove it if that fails."""
-        pool = self._config.pool
+    def _make(self, base: Base, parent: _Parent, name: DiskName, size: Bytes) -> None:
+        """Make the disk, under a note that lasts until it is marked."""
+        disks = self._cluster.pool(self._config.pool)
+        source = (self._cluster.pool(parent.pool), parent.image, SNAPSHOT)
+        note = _intents.note(disks, name, base.image)
+        try:
+            librbd.clone(source, (disks, name))
+        except librbd.Error as error:
+            if surely_refused(librbd.number_of(error)):
+                self._drop_quietly(note)
+            if isinstance(error, librbd.ImageNotFound):
+                self._forget(base)
+                raise _gone(base) from error
+            raise
         with ExitStack() as undo:
-            undo.callback(self._remove_quietly, name)
-            with self._cluster.image(pool, name, writable=True) as opened:
-                mark = _marks.Mark(base.image, opened.id())
-                opened.metadata_set(_marks.KEY, mark.text())
-                if size > base.size:
-                    # Killed here, it is a marked disk that is too small: the next
-                    # call finds and grows it.
-                    opened.resize(size)
+            undo.callback(self._remove_quietly, name, note)
+            self._finish(name, base, size)
             undo.pop_all()
+        # The disk is whole and ours whether this note goes or stays.
+        self._drop_quietly(note)
 
-    def _remove_quietly(self, name: DiskName) -> None:
-        # What it leaves, the next call for this name finishes: the intent is noted.
+    def _finish(self, name: DiskName, base: Base, size: Bytes) -> None:
+        """Mark the new clone and grow it."""
+        with self._cluster.image(self._config.pool, name, writable=True) as opened:
+            mark = _marks.Mark(base.image, opened.id())
+            opened.metadata_set(_marks.KEY, mark.text())
+            if size > base.size:
+                # Killed here, it is a marked disk that is too small: the next
+                # call finds and grows it.
+                opened.resize(size)
+
+    def _remove_quietly(self, name: DiskName, note: str) -> None:
+        # What it leaves, the next call for this name finishes: it is noted.
         with suppress(CowpathError, *librbd.Error):
-            librbd.remove(self._cluster.pool(self._config.pool), name)
+            disks = self._cluster.pool(self._config.pool)
+            librbd.remove(disks, name)
+            _intents.forget(disks, note)
+
+    def _drop_quietly(self, note: str) -> None:
+        with suppress(CowpathError, *librbd.Error):
+            _intents.forget(self._cluster.pool(self._config.pool), note)
 
     def _described(self, name: DiskName, seen: librbd.Opened) -> Disk:
         parent = librbd.parent(seen)
@@ -303,8 +334,8 @@ class RbdStore:
         """Return the image of a disk that we cloned and were killed before marking."""
         if parent is None or self._image_of(parent) is None:
             return None
-        noted = _intents.find(self._cluster.pool(self._config.pool), name)
-        return ImageId(parent[1]) if noted == parent[1] else None
+        noted = _intents.images(self._cluster.pool(self._config.pool), name)
+        return ImageId(parent[1]) if parent[1] in noted else None
 
     def _image_of(self, parent: tuple[str, str, str] | None) -> ImageId | None:
         if parent is None or parent[0] not in self._config.images_pools:
