@@ -84,7 +84,19 @@ def options(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    screen = Screen()
+    try:
+        code = _run(arguments, Screen())
+        # What is still in the buffer would fail at exit, where nobody catches it.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing is left to say (Python's manual,
+        # "Note on SIGPIPE").
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.BUG
+    return code
+
+
+def _run(arguments: list[str] | None, screen: Screen) -> int:
     try:
         result = app(arguments, standalone_mode=False, obj=Session(screen))
     except CowpathError as error:
@@ -96,10 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return screen.interrupted()
     except BrokenPipeError:
-        # Whoever read our output has gone; nothing is left to say (Python's manual,
-        # "Note on SIGPIPE").
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exits.BUG
+        raise
     except Exception as error:  # noqa: BLE001  # the last door: a bug is reported
         return screen.break_down(error)
     return _end(screen, result)
