@@ -28,7 +28,7 @@ lab-test: packages $(BIN)/.synced  ## The tests on the real services, file store
 	$(BIN)/python -m lab up --kind files
 	$(BIN)/pytest -q -m lab tests/lab; status=$$?; \
 	  $(BIN)/python -m lab down --kind files; exit $$status
-	@test $(KIND) = ceph || echo "Not run: the tests on Ceph. This machine cannot have it (python3 -m lab packages --for ceph)."
+	@test $(KIND) = ceph || echo "Not run: the tests on Ceph, for KIND=$(KIND); python3 -m lab packages --for ceph says what this machine lacks."
 	test $(KIND) != ceph || { $(BIN)/python -m lab up --kind ceph && \
 	  $(BIN)/pytest -q -m ceph tests/lab; status=$$?; \
 	  $(BIN)/python -m lab down --kind ceph; exit $$status; }
