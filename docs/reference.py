@@ -17,6 +17,7 @@ from cowpath.core import errors, events
 from cowpath.doors.cli.exits import EXIT_CODES, exit_code, table
 from cowpath.doors.cli.main import app
 from cowpath.options import COWPATH_OPTS, LIBVIRT_OPTS
+from lab.ceph_users import USERS
 
 _PLACE = re.compile(r"^<!-- generated: (\w+)(?: (\w+))? -->$", re.MULTILINE)
 _GROUPS = {"libvirt": LIBVIRT_OPTS, "cowpath": COWPATH_OPTS}
@@ -100,7 +101,34 @@ def phases(_: str = "") -> str:
     )
 
 
+def caps(_: str = "") -> str:
+    """Return the lab's users of a cluster what each is for, and its caps."""
+    told = [f"- `client.{name}`: {user.purpose}" for name, user in USERS.items()]
+    rows = [
+        (f"`client.{name}`", kind, f"`{words}`")
+        for name, user in USERS.items()
+        for kind, words in user.caps.items()
+    ]
+    return "\n".join([*told, "", _table(("user", "of", "caps"), rows)])
+
+
+def caps_commands(_: str = "") -> str:
+    """Return the commands that make those users."""
+    commands = [
+        " \\\n    ".join(
+            [
+                f"ceph auth get-or-create client.{name}",
+                *(f"{kind} '{words}'" for kind, words in user.caps.items()),
+            ]
+        )
+        for name, user in USERS.items()
+    ]
+    return "```\n" + "\n".join(commands) + "\n```\n"
+
+
 GENERATED: dict[str, Callable[[str], str]] = {
+    "caps": caps,
+    "caps_commands": caps_commands,
     "command_line": command_line,
     "error": error,
     "event_list": event_list,

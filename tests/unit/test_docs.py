@@ -5,16 +5,27 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cowpath.core.model import Bytes, Disk, FileSource, disk_name
+from cowpath.config import load
+from cowpath.core.model import (
+    Bytes,
+    Disk,
+    DiskSource,
+    FileSource,
+    RbdHost,
+    RbdSource,
+    disk_name,
+)
 from cowpath.core.rules import GIB
 from cowpath.doors.cli.exits import EXIT_CODES, table
 from cowpath.hypervisor.config import DiskOptions
 from cowpath.hypervisor.xml import disk_xml
 from cowpath.options import list_opts
 from docs.reference import commands, error_classes, event_classes, expand
+from lab.ceph_users import USERS
 
 _ROOT = Path(__file__).parents[2]
 _DOCS = _ROOT / "docs"
@@ -27,6 +38,7 @@ _PAGES = [
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```\w*\n.*?^```$", re.MULTILINE | re.DOTALL)
 _PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_INI = re.compile(r"^```ini\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#{2,3} `?([^`\n]+)`?$", re.MULTILINE)
 _GAPS = re.compile("…+")
 
@@ -62,12 +74,61 @@ def test_quoted_messages_are_those_of_the_code() -> None:
 
 
 def test_the_xml_in_the_readme_is_what_the_code_makes() -> None:
-    readme = (_ROOT / "README.md").read_text(encoding="utf-8")
-    shown = "<disk " + readme.split("<disk ")[1].split("\n$ ")[0]
+    shown = _shown_xml(_ROOT / "README.md")
+    pool, image = _one(r'name="(\w+)/(\w+)"', shown)
+    host, port = _one(r'<host name="(.+?)" port="(\d+)"', shown)
+    user, secret = _one(r'username="(.+?)"', shown), _one(r'uuid="(.+?)"', shown)
+    hosts = (RbdHost(host, int(port)),)
+    assert _made_xml(RbdSource(pool, image, hosts, user, secret)) == shown
+
+
+def test_the_xml_of_a_file_disk_is_what_the_code_makes() -> None:
+    shown = _shown_xml(_DOCS / "file-store.md")
     path, backing = re.findall(r'file="(.+?)"', shown)
-    source = FileSource(path=path, backing=backing)
-    disk = Disk(disk_name("vm1"), Bytes(20 * GIB), source)
-    assert disk_xml(disk, DiskOptions()) == shown
+    assert _made_xml(FileSource(path=path, backing=backing)) == shown
+
+
+def test_configuration_examples_load(tmp_path: Path) -> None:
+    """Glance's own examples have neither of our groups."""
+    file = tmp_path / "example.conf"
+    kinds = []
+    for page in _PAGES:
+        for block in _INI.findall(page.read_text(encoding="utf-8")):
+            if re.search(r"^\[(cowpath|libvirt)\]$", block, re.MULTILINE):
+                file.write_text(block, encoding="utf-8")
+                kinds.append(load([str(file)]).kind)
+    assert {*kinds} == {"file", "rbd"}
+
+
+def test_no_configuration_example_goes_unchecked() -> None:
+    """A block that shows settings and is not called `ini` would not be loaded."""
+    for page in _PAGES:
+        text = _INI.sub("", page.read_text(encoding="utf-8"))
+        for block in _FENCE.findall(text):
+            if "$ " not in block:
+                assert not re.search(r"^\[(cowpath|libvirt)\]$", block, re.MULTILINE)
+
+
+def test_the_caps_of_every_user_are_on_the_page() -> None:
+    page = _expanded("rbd-store.md")
+    for name, user in USERS.items():
+        assert f"- `client.{name}`: {user.purpose}" in page
+        for kind, words in user.caps.items():
+            assert f"| `client.{name}` | {kind} | `{words}` |" in page
+            assert f"{kind} '{words}'" in page
+
+
+def test_the_bounds_of_the_connection_are_on_the_page() -> None:
+    """They are read as text: Ceph's binding is not everywhere."""
+    source = _ROOT / "src" / "cowpath" / "stores" / "rbd" / "_librbd.py"
+    bounds = (
+        source.read_text(encoding="utf-8").split("def _bounds(")[1].split("\n    }")[0]
+    )
+    named = re.findall(r'"(\w+)": ', bounds)
+    page = (_DOCS / "rbd-store.md").read_text(encoding="utf-8")
+    assert len(named) == 5
+    shown = re.findall(r"^\| `((?:client|rados|objecter)_\w+)` ", page, re.MULTILINE)
+    assert sorted(shown) == sorted(named)
 
 
 def test_every_option_is_in_the_reference() -> None:
@@ -173,6 +234,21 @@ def test_pages_are_about_cowpath_only(page: Path) -> None:
     for path in re.findall(r"(?<![\w.>$/:}-])/[a-z][\w.-]*/", text):
         assert path.startswith(_PUBLIC_PATHS), path
     assert not re.search(r"\bsession[s]\b|\bshared[/]", text)
+
+
+def _shown_xml(page: Path) -> str:
+    text = page.read_text(encoding="utf-8")
+    return "<disk " + text.split("<disk ")[1].partition("</disk>")[0] + "</disk>"
+
+
+def _made_xml(source: DiskSource) -> str:
+    disk = Disk(disk_name("vm1"), Bytes(20 * GIB), source)
+    return disk_xml(disk, DiskOptions())
+
+
+def _one(pattern: str, text: str) -> Any:
+    (found,) = re.findall(pattern, text)
+    return found
 
 
 def _is_in_code(quoted: str) -> bool:
