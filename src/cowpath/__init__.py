@@ -10,8 +10,10 @@ print(site.disk_xml(disk))
 from cowpath.config import Config, load
 from cowpath.core.errors import (
     AmbiguousError,
+    BusyError,
     ConfigError,
     ConflictError,
+    CopyBusyError,
     CopyError,
     CopyFailedError,
     CopyTimeoutError,
@@ -37,9 +39,11 @@ __version__ = "0.1.0"
 __all__ = [
     "AmbiguousError",
     "Base",
+    "BusyError",
     "Config",
     "ConfigError",
     "ConflictError",
+    "CopyBusyError",
     "CopyError",
     "CopyFailedError",
     "CopyTimeoutError",

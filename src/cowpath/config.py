@@ -7,6 +7,7 @@ unknown key is an error. Our own ConfigOpts object; nothing is registered on Nov
 """
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from cowpath.stores.rbd.config import RbdConfig
 DEFAULT_FILES = ("/etc/cowpath/cowpath.conf",)
 _SECRET_WORDS = ("password", "secret", "token", "passcode", "key")
 _MASK = "****"
+_USER_IN_URL = re.compile(r"(?<=//)[^/@]*@")
 _CACHE_MODES = ("default", "none", "writethrough", "writeback", "directsync", "unsafe")
 
 _Key = tuple[str, str]
@@ -134,7 +136,7 @@ def _config(
             queue=own.copy_queue_timeout,
             grace=own.copy_grace,
             busy_retries=busy,
-            busy_interval=nova.rbd_destroy_volume_retry_interval,
+            busy_interval=max(1, nova.rbd_destroy_volume_retry_interval),
         ),
         glance=GlanceConfig(
             own.cloud,
@@ -251,7 +253,7 @@ def _settings(
         Setting(
             group,
             option.dest,
-            _text(option.dest, conf[group][option.dest]),
+            _text(conf[group][option.dest]),
             _origin(conf, option.dest, group, written),
             option.help,
         )
@@ -259,17 +261,21 @@ def _settings(
         for option in options
     ]
     return made + [
-        Setting(GROUP, key, _text(key, value), written[GROUP, key][1], "auth_type's")
+        Setting(GROUP, key, _masked(key, value), written[GROUP, key][1], "auth_type's")
         for key, value in sorted(auth.items())
     ]
 
 
-def _text(name: str, value: object) -> str:
-    if value and any(word in name for word in _SECRET_WORDS):
-        return _MASK
+def _text(value: object) -> str:
     if isinstance(value, list):
         return ",".join(str(entry) for entry in value)
-    return "" if value is None else str(value)
+    # A URL may have been given a password.
+    return "" if value is None else _USER_IN_URL.sub(f"{_MASK}@", str(value))
+
+
+def _masked(name: str, value: str) -> str:
+    secret = any(word in name for word in _SECRET_WORDS)
+    return _MASK if secret and value else _text(value)
 
 
 def _origin(

@@ -73,8 +73,8 @@ LIBVIRT_OPTS: tuple[cfg.Opt, ...] = (
     cfg.IntOpt(
         "rbd_destroy_volume_retry_interval",
         default=5,
-        min=1,
-        help="store_kind rbd: seconds between those tries.",
+        min=0,
+        help="store_kind rbd: seconds between those tries, at least 1.",
     ),
     cfg.ListOpt(
         "disk_cachemodes",

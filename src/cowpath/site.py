@@ -1,6 +1,7 @@
 """A site: the verbs bound to its ports. What the library and every door use."""
 
 from collections.abc import Callable, Iterator
+from typing import Self
 
 from cowpath.core.model import (
     Base,
@@ -13,6 +14,7 @@ from cowpath.core.model import (
     StoreName,
     disk_name,
     image_ref,
+    parse_memory,
     parse_size,
     store_name,
 )
@@ -31,6 +33,16 @@ class Site:
 
     def __init__(self, ports: SitePorts) -> None:
         self._ports = ports
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of connections and their threads; the next call opens them again."""
+        self._ports.close()
 
     def __repr__(self) -> str:
         return f"Site({self.store}, {self._ports.bases.territory})"
@@ -142,7 +154,7 @@ class Site:
                 ends; None: return as soon as it runs.
         """
         checked, wanted = disk_name(name), _size(size)
-        ram = parse_size(str(memory))
+        ram = parse_memory(str(memory))
         found = self._find(image)
         return boot.boot_guest(
             found, checked, self._ports, memory=ram, size=wanted, console=console

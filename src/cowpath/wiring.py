@@ -27,9 +27,9 @@ def build(config: Config, observer: Observer | None = None) -> Site:
         observer: Is told what happens; None: nobody is.
     """
     watcher = observer or Silence()
-    store = STORES[config.kind].make(config.store)
     catalog = GlanceCatalog(WhenAsked(lambda: connect(config.glance)))
     clock = SystemClock()
+    store = STORES[config.kind].make(config.store, clock)
 
     inflight: Inflight[Base] = Inflight()
 
@@ -58,6 +58,7 @@ def build(config: Config, observer: Observer | None = None) -> Site:
             patience=config.patience,
             clock=clock,
             observer=watcher,
+            close=store.close,
         )
     )
 

@@ -283,6 +283,21 @@ def test_another_image_than_asked_for_is_not_glance() -> None:
         GlanceCatalog(Says(Reply(200, {"id": other}))).get(IMAGE)
 
 
+def test_an_id_in_capitals_is_the_same_id() -> None:
+    """MySQL compares without regard to case; stores know Glance's spelling."""
+    catalog = GlanceCatalog(Says(Reply(200, {"id": IMAGE})))
+    assert catalog.get(ImageId(IMAGE.upper())).id == IMAGE
+    assert catalog.find(IMAGE.upper()).id == IMAGE
+
+
+def test_an_unknown_store_may_be_a_slip_or_the_sites_own() -> None:
+    refusal = _error(409, "Store for identifier edge1 not found")
+    transport = Says(refusal, Reply(200, {"stores": [{"id": "central"}]}))
+    words = "no store edge1.*has central: check the spelling.*_glance_store_name"
+    with pytest.raises(NotFoundError, match=words):
+        GlanceCatalog(transport).copy(IMAGE, EDGE)
+
+
 def test_a_list_without_end_ends() -> None:
     page = {"images": [{"id": IMAGE}], "next": "/v2/images?marker=same"}
     transport = Says(Reply(200, page))

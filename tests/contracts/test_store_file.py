@@ -16,6 +16,7 @@ from typing import Self
 
 import pytest
 
+from cowpath.clock import SystemClock
 from cowpath.core.errors import (
     ConfigError,
     ConflictError,
@@ -64,7 +65,7 @@ class FileDoors(StoreDoors):
         self.name = _EDGE
 
     def another(self) -> Store:
-        return STORES["file"].make(self.config)
+        return STORES["file"].make(self.config, SystemClock())
 
     def put(self, image: ImageId, data: bytes, present: int | None = None) -> None:
         (self.images / image).write_bytes(data[:present])
@@ -286,7 +287,7 @@ def test_two_filesystems_are_refused(tmp_path: Path) -> None:
         site = FileDoors(tmp_path)
         site.put(IMAGE, DATA)
         config = FileConfig(_EDGE, str(site.images), str(home / "disks"))
-        store = STORES["file"].make(config)
+        store = STORES["file"].make(config, SystemClock())
         base = store.find_base(_image(site))
         assert base is not None
         with pytest.raises(ConfigError, match="different filesystems"):

@@ -96,7 +96,21 @@ def test_placing_elsewhere(desk: Desk, cowpath: Cowpath) -> None:
     assert desk.glance.copies == [f"POST /v2/images/{IMAGE}/import"]
     desk.glance.accepts = (409, {"message": "an import is still in progress"})
     told = cowpath("image", "place", IMAGE, "--no-wait", "--json")
-    assert told.document["answers"] == {"edge1": "busy"}
+    assert told.code == 18
+    assert told.document["error"]["class"] == "CopyBusyError"
+
+
+def test_each_store_has_its_own_result(desk: Desk, cowpath: Cowpath) -> None:
+    desk.glance.add(IMAGE, stores="central,edge2")
+    desk.glance.accepts = (403, {"message": "not authorized"})
+    both = ["--store", "edge2", "--store", "edge1"]
+    told = cowpath("image", "place", IMAGE, *both, "--json")
+    assert told.code == 6
+    assert told.document["placed"]["edge2"]["where"] == "store edge2"
+    assert told.document["failed"]["edge1"]["class"] == "ForbiddenError"
+    told = cowpath("image", "place", IMAGE, *both)
+    assert told.out == f"{IMAGE} is in edge2\n"
+    assert "edge1" in told.err
 
 
 def test_the_configuration_and_where_it_came_from(desk: Desk, cowpath: Cowpath) -> None:

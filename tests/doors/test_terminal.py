@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import subprocess
 import threading
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from tests.doors.desk import IMAGE, Desk
+
+_IMPATIENCE = 1000
 
 
 class Seat:
@@ -27,6 +30,7 @@ class Seat:
         )
         os.close(theirs)
         self.seen = ""
+        self._typed = ""
 
     def read_until(self, text: str) -> None:
         """Read until `text` was written; fails where the command ends before."""
@@ -36,12 +40,18 @@ class Seat:
 
     def type(self, text: str) -> None:
         """Type something."""
+        self._typed = text
         os.write(self._ours, text.encode())
 
     def finish(self) -> int:
         """Read all the rest; return the exit code."""
-        while self._read():
-            pass
+        for _ in range(_IMPATIENCE):
+            # A key that is hit before the command waits for one may get lost, as ^D
+            # does when the terminal changes its mode: a person hits it again.
+            if not select.select([self._ours], [], [], 5)[0]:
+                os.write(self._ours, self._typed.encode())
+            elif not self._read():
+                break
         return self._running.wait(30)
 
     def leave(self) -> None:

@@ -154,7 +154,7 @@ class Run:
     def unanswered(self) -> bool:
         """Whether it ended because Glance answered no more."""
         if isinstance(self.error, CopyTimeoutError):
-            return "did not answer the last" in str(self.error)
+            return "did not answer when last asked" in str(self.error)
         given_up = isinstance(self.error, UnavailableError | CredentialsError)
         return given_up and len(self.world.all(LookFailed)) >= 2
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cowpath.core.errors import CredentialsError, UnavailableError
+from cowpath.core.errors import CopyBusyError, CredentialsError, UnavailableError
 from cowpath.core.events import (
     BaseFound,
     CopyAsked,
@@ -282,8 +282,12 @@ def test_a_copy_can_be_asked_for_without_waiting(world: World) -> None:
     assert site.request_copy("debian") is CopyAnswer.ACCEPTED
     assert world.clock.slept == []
     assert world.story() == ["CopyAsked"]
-    assert site.request_copy("debian") is CopyAnswer.BUSY
-    assert site.request_copy("debian", "edge2") is CopyAnswer.BUSY
+    for store in ("edge1", "edge2"):
+        with pytest.raises(CopyBusyError, match=f"nothing was asked for store {store}"):
+            site.request_copy("debian", store)
+    world.clock.sleep(5)
+    assert world.seen(image).importing == {"edge1"}
+    assert site.request_copy("debian") is CopyAnswer.ACCEPTED
     assert len(world.all(CopyAsked)) == 1
     site.place("debian")
     asked = world.asked().count(COPY)

@@ -227,7 +227,8 @@ def test_a_glance_that_stays_away_is_given_up_when_time_is_up(world: World) -> N
     world.glance.upload("debian")
     away = Trouble(verbs=frozenset({GET}), times=10_000)
     world.glance.at(3, lambda: world.glance.trouble(away))
-    said = fails(world, CopyTimeoutError, r"did not answer the last \d\d looks")
+    words = r"did not answer when last asked \(\d\d times\)"
+    said = fails(world, CopyTimeoutError, words)
     assert isinstance(said.__cause__, UnavailableError)
     assert world.clock.now() == pytest.approx(600, abs=20)
 

@@ -240,7 +240,18 @@ def test_a_failure_from_before_our_request_is_not_news() -> None:
 def test_an_old_failure_counts_once_the_grace_is_over() -> None:
     old = shown(failed="edge1")
     follower = accepted(before=old)
-    error = error_of(follower.look(replace(old, lock="task-1"), None, 30))
+    error = error_of(follower.look(old, None, 30))
+    assert type(error) is CopyFailedError
+
+
+def test_an_old_failure_is_no_news_while_our_task_waits_for_a_thread() -> None:
+    """Glance runs a few tasks at a time: the lock is held, the flag not yet cleared."""
+    waiting = shown(failed="edge1", lock="task-1")
+    follower = accepted(before=shown(failed="edge1"))
+    for now in (0.2, 30, 300):
+        assert follower.look(waiting, None, now) == Wait()
+    assert follower.look(COPYING, None, 310) == Wait()
+    error = error_of(follower.look(shown(failed="edge1"), None, 320))
     assert type(error) is CopyFailedError
 
 

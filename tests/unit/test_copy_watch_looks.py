@@ -48,7 +48,7 @@ def test_looks_without_an_answer_end_with_the_patience() -> None:
     assert follower.missed(GONE, 599) is None
     error = error_of(follower.missed(GONE, 600))
     assert type(error) is CopyTimeoutError
-    assert "did not answer the last 2 looks: Glance answers 502" in str(error)
+    assert "did not answer when last asked (2 times): Glance answers 502" in str(error)
 
 
 def test_looks_without_an_answer_in_the_queue_end_with_the_queue() -> None:

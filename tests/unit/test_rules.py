@@ -121,11 +121,17 @@ def test_other_bytes_are_raw(head: bytes) -> None:
     rules.check_head(IMAGE, head)
 
 
-def test_the_first_location_that_is_ours_is_chosen_whatever_store_it_bears() -> None:
+def test_the_first_location_that_is_ours_is_chosen() -> None:
     other = Location("file:///central/debian", CENTRAL)
-    for ours in (Location(OURS, EDGE), Location(OURS), Location(OURS, CENTRAL)):
+    for ours in (Location(OURS, EDGE), Location(OURS)):
         image = replace(IMAGE, locations=(other, ours))
         assert rules.choose_location(image, EDGE, mine) == OURS
+
+
+def test_bytes_of_ours_under_another_store_s_name_are_not_ours() -> None:
+    """Our store name is wrong, or our ceph.conf is another site's."""
+    places = (Location(OURS, CENTRAL),)
+    assert rules.choose_location(replace(IMAGE, locations=places), EDGE, mine) is None
 
 
 def test_locations_of_other_stores_are_other_sites() -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -308,6 +309,17 @@ def test_a_user_in_the_url_is_not_shown() -> None:
     with pytest.raises(UnavailableError) as caught:
         transport.request("POST", "/v2/x")
     assert "hunter2" not in str(caught.value) + transport.endpoint
+
+
+@pytest.mark.parametrize("token", ["tok-sesame\n", " tok-sesame", "tok-sésame€"])
+def test_a_token_that_cannot_be_sent_is_not_shown(server: Server, token: str) -> None:
+    config = GlanceConfig(
+        auth_type="admin_token", auth={"endpoint": server.url, "token": token}
+    )
+    with pytest.raises(ConfigError, match="token cannot be sent") as caught:
+        connect(config).request("GET", "/v2/info/stores")
+    assert "same" not in "".join(traceback.format_exception(caught.value))
+    assert server.asked == []
 
 
 def test_no_credentials_at_all() -> None:

@@ -12,21 +12,19 @@ from urllib.parse import quote
 
 import pytest
 
+from cowpath.clock import SystemClock
 from cowpath.core.errors import (
     ConfigError,
     ConflictError,
+    ForbiddenError,
     NotFoundError,
     UntrustedError,
 )
 from cowpath.core.model import (
     Base,
     Bytes,
-    Disk,
-    FileSource,
     Image,
-    ImageId,
     Location,
-    StoreName,
     disk_name,
 )
 from cowpath.stores.file import _folder
@@ -35,35 +33,9 @@ from cowpath.stores.file.config import FileConfig
 from cowpath.stores.file.store import FileStore
 from cowpath.testing.store_fixtures import IMAGE, OTHER, SIZE
 from cowpath.testing.store_lives import pattern
+from tests.unit.file_site import EDGE, Site, path_of, run
 
 DATA = pattern(1, SIZE)
-_EDGE = StoreName("edge1")
-
-
-class Site:
-    def __init__(self, home: Path) -> None:
-        self.images = home / "images of 100%"
-        self.disks = home / "disks"
-        self.bases = self.disks / "bases"
-        self.images.mkdir()
-        config = FileConfig(_EDGE, str(self.images), str(self.disks))
-        self.store = FileStore(config)
-
-    def put(self, image: ImageId, data: bytes) -> None:
-        (self.images / image).write_bytes(data)
-
-    def remove(self, image: ImageId) -> None:
-        (self.images / image).unlink()
-
-    def image(self, image: ImageId, size: int, *, shown: bool = True) -> Image:
-        place = Location(f"file://{self.images}/{image}", _EDGE)
-        places = (place,) if shown else ()
-        return Image(image, size=Bytes(size), locations=places)
-
-    def read(self, disk: Disk) -> bytes:
-        raw = self.disks.with_name("raw")
-        _run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", _path(disk), raw)
-        return raw.read_bytes()
 
 
 @pytest.fixture
@@ -128,7 +100,7 @@ class TestBases:
 
     def test_encoded_location_of_ours_is_ours(self, site: Site, base: Base) -> None:
         url = "file://" + quote(f"{site.images}/{IMAGE}")
-        image = replace(_image(site), locations=(Location(url, _EDGE),))
+        image = replace(_image(site), locations=(Location(url, EDGE),))
         assert site.store.find_base(image) == base
 
     def test_base_shares_its_bytes_with_glance(self, site: Site, base: Base) -> None:
@@ -148,7 +120,7 @@ class TestBases:
         disk = site.store.clone(base, disk_name("a"))
         site.remove(IMAGE)
         moved = site.disks.parent / "moved.qcow2"
-        shutil.copy(_path(disk), moved)
+        shutil.copy(path_of(disk), moved)
         site.store.delete(disk.name)
         assert (site.bases / IMAGE).read_bytes() == DATA
         check = ["qemu-img", "check", "-f", "qcow2", str(moved)]
@@ -156,7 +128,7 @@ class TestBases:
 
     def test_link_stays_for_a_copy_of_any_name(self, site: Site, base: Base) -> None:
         disk = site.store.clone(base, disk_name("a"))
-        shutil.copy(_path(disk), site.disks / "rescue me.bak")
+        shutil.copy(path_of(disk), site.disks / "rescue me.bak")
         site.store.delete(disk.name)
         assert (site.bases / IMAGE).exists()
 
@@ -167,16 +139,16 @@ class TestBases:
         site.remove(IMAGE)
         alias = tmp_path / "alias"
         alias.symlink_to(site.disks)
-        config = FileConfig(_EDGE, str(site.images), str(alias))
-        FileStore(config).delete(disk_name("another"))
+        config = FileConfig(EDGE, str(site.images), str(alias))
+        FileStore(config, SystemClock()).delete(disk_name("another"))
         assert site.read(disk) == DATA
 
-    def test_link_stays_where_a_file_cannot_be_read(
+    def test_disks_stay_where_a_file_cannot_be_read(
         self, site: Site, base: Base, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         site.store.clone(base, disk_name("a"))
         site.store.clone(base, disk_name("b"))
-        kept = _path_of(site, "b")
+        kept = _named(site, "b")
 
         def read(path: Path) -> Qcow2 | None:
             if path == kept:
@@ -185,6 +157,10 @@ class TestBases:
 
         # Root may read everything, so the refusal is pretended.
         monkeypatch.setattr(_folder, "read_qcow2", read)
+        with pytest.raises(ForbiddenError, match=rf"disk a: .*{kept}"):
+            site.store.delete(disk_name("a"))
+        assert _named(site, "a").exists()
+        _named(site, "a").unlink()  # by somebody else
         site.store.delete(disk_name("a"))
         assert (site.bases / IMAGE).exists()
 
@@ -222,7 +198,7 @@ class TestBases:
     def test_qcow2_header_in_a_raw_image_is_just_bytes(self, site: Site) -> None:
         trap = site.images / OTHER
         command = ["create", "-q", "-f", "qcow2", "-u", "-b", "/etc/passwd"]
-        _run("qemu-img", *command, "-F", "raw", trap, "1M")
+        run("qemu-img", *command, "-F", "raw", trap, "1M")
         data = trap.read_bytes().ljust(SIZE, b"\0")
         trap.write_bytes(data)
         base = site.store.find_base(site.image(OTHER, SIZE))
@@ -247,7 +223,7 @@ class TestDisks:
         disk = site.store.clone(base, disk_name("a"))
         path = site.disks / "b.qcow2"
         makers: dict[str, Callable[[], object]] = {
-            "link": lambda: path.symlink_to(_path(disk)),
+            "link": lambda: path.symlink_to(path_of(disk)),
             "directory": path.mkdir,
             "raw": lambda: path.write_bytes(DATA),
             "empty": path.touch,
@@ -268,7 +244,7 @@ class TestDisks:
     def test_stranger_is_listed_without_a_mark(self, site: Site, base: Base) -> None:
         made = site.disks / "stranger.qcow2"
         site.store.clone(base, disk_name("a"))
-        _run("qemu-img", "create", "-q", "-f", "qcow2", made, "2M")
+        run("qemu-img", "create", "-q", "-f", "qcow2", made, "2M")
         disk = site.store.find_disk(disk_name("stranger"))
         assert disk is not None
         assert (disk.size, disk.image, disk.base) == (2 * SIZE, None, None)
@@ -278,7 +254,7 @@ class TestDisks:
         self, site: Site, base: Base, tmp_path: Path
     ) -> None:
         disk = site.store.clone(base, disk_name("a"))
-        path = Path(_path(disk))
+        path = Path(path_of(disk))
         copy = shutil.copy(path, tmp_path / "copy")
         for _ in range(20):  # until the filesystem gives the same number again
             path.unlink()
@@ -293,7 +269,7 @@ class TestDisks:
             site.store.clone(base, disk_name(name))
         assert len(list(marks.iterdir())) == 3
         site.store.delete(disk_name("a"))
-        _path_of(site, "b").unlink()  # by somebody else
+        _named(site, "b").unlink()  # by somebody else
         site.store.delete(disk_name("c"))
         assert list(marks.iterdir()) == []
 
@@ -311,19 +287,19 @@ class TestDisks:
     def test_discarding_is_touching(self, site: Site, base: Base) -> None:
         disk = site.store.clone(base, disk_name("a"))
         order = "discard 0 65536"
-        _run("qemu-io", "-d", "unmap", "-f", "qcow2", "-c", order, _path(disk))
+        run("qemu-io", "-d", "unmap", "-f", "qcow2", "-c", order, path_of(disk))
         assert not site.store.untouched(disk)
 
     def test_internal_snapshot_is_touching(self, site: Site, base: Base) -> None:
         disk = site.store.clone(base, disk_name("a"))
-        _run("qemu-img", "snapshot", "-c", "s", _path(disk))
+        run("qemu-img", "snapshot", "-c", "s", path_of(disk))
         assert not site.store.untouched(disk)
 
     def test_chain_passes_qemus_own_check(self, site: Site, base: Base) -> None:
         disk = site.store.grow(site.store.clone(base, disk_name("a")), Bytes(3 * SIZE))
-        _run("qemu-img", "check", "-f", "qcow2", _path(disk))
+        run("qemu-img", "check", "-f", "qcow2", path_of(disk))
         command = ["info", "--output=json", "--backing-chain", "-f", "qcow2"]
-        top, below = json.loads(_run("qemu-img", *command, _path(disk)))
+        top, below = json.loads(run("qemu-img", *command, path_of(disk)))
         assert top["virtual-size"] == disk.size
         assert top["backing-filename"] == disk.base == str(site.bases / IMAGE)
         assert top["backing-filename-format"] == below["format"] == "raw"
@@ -344,15 +320,5 @@ def _image(site: Site) -> Image:
     return site.image(IMAGE, SIZE)
 
 
-def _path_of(site: Site, name: str) -> Path:
+def _named(site: Site, name: str) -> Path:
     return site.disks / f"{name}.qcow2"
-
-
-def _path(disk: Disk) -> str:
-    assert isinstance(disk.source, FileSource)
-    return disk.source.path
-
-
-def _run(*command: str | Path) -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return done.stdout

@@ -32,6 +32,7 @@ from cowpath.stores.file._lock import FolderLock
 from cowpath.stores.file.config import FileConfig
 from cowpath.stores.file.store import FileStore
 from cowpath.stores.memory import MemoryConfig, MemoryStore
+from cowpath.testing.clock import FakeClock
 
 _EDGE = StoreName("edge1")
 _IMAGE = ImageId("6f2e1c0a-0000-4000-8000-00000000000a")
@@ -40,7 +41,7 @@ _IMAGE = ImageId("6f2e1c0a-0000-4000-8000-00000000000a")
 def test_every_kind_is_made_from_its_own_config_only(tmp_path: Path) -> None:
     file = FileConfig(_EDGE, str(tmp_path / "images"), str(tmp_path / "disks"))
     memory = MemoryConfig(_EDGE)
-    assert isinstance(STORES["file"].make(file), FileStore)
+    assert isinstance(STORES["file"].make(file, FakeClock()), FileStore)
     assert isinstance(STORES["memory"].make(memory), MemoryStore)
     with pytest.raises(UsageError, match="FileConfig"):
         STORES["file"].make(memory)
@@ -49,7 +50,10 @@ def test_every_kind_is_made_from_its_own_config_only(tmp_path: Path) -> None:
 
 def test_adapters_fit_the_ports(tmp_path: Path) -> None:
     file = FileConfig(_EDGE, str(tmp_path / "images"), str(tmp_path / "disks"))
-    stores: list[Store] = [FileStore(file), MemoryStore(MemoryConfig(_EDGE))]
+    stores: list[Store] = [
+        FileStore(file, FakeClock()),
+        MemoryStore(MemoryConfig(_EDGE)),
+    ]
     bases: list[Bases] = [ElsewhereBases(_EDGE), *stores]
     assert all(each.territory for each in bases)
 
@@ -69,7 +73,7 @@ def test_directories_must_differ() -> None:
 
 def test_missing_directories_are_named(tmp_path: Path) -> None:
     config = FileConfig(_EDGE, str(tmp_path / "images"), str(tmp_path / "no" / "disks"))
-    store = FileStore(config)
+    store = FileStore(config, FakeClock())
     assert list(store.disks()) == []
     assert store.find_disk(disk_name("a")) is None
     assert store.find_base(Image(_IMAGE, size=Bytes(512))) is None
@@ -110,12 +114,12 @@ def test_lock_that_is_removed_while_we_wait_is_not_taken(
     turns = iter(range(10))
 
     def remove_and_lock(fd: int, order: int) -> None:
-        if order == fcntl.LOCK_EX and next(turns) < 2:
+        if order != fcntl.LOCK_UN and next(turns) < 2:
             path.unlink()
         flock(fd, order)
 
     monkeypatch.setattr(fcntl, "flock", remove_and_lock)
-    with FolderLock(path).held() as lock:
+    with FolderLock(path, FakeClock()).held("cannot make disk a") as lock:
         assert os.path.samestat(os.fstat(lock), path.stat())
     assert next(turns) == 3
 

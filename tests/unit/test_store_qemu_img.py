@@ -16,7 +16,7 @@ from cowpath.core.errors import (
 )
 from cowpath.core.model import Bytes
 from cowpath.stores.file import _qemu_img
-from cowpath.stores.file._qemu_img import check_closed, create_overlay, resize_overlay
+from cowpath.stores.file._qemu_img import create_overlay, resize_overlay
 
 _OVERLAY = Path("/srv/disks/a.qcow2")
 _LOCK = 2
@@ -61,7 +61,7 @@ def test_refusals(
 def test_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(ConfigError, match="qemu-utils"):
-        check_closed(_OVERLAY, _LOCK)
+        resize_overlay(_OVERLAY, Bytes(512), _LOCK)
 
 
 def test_program_that_does_not_start(
@@ -71,14 +71,14 @@ def test_program_that_does_not_start(
     (tmp_path / "qemu-img").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UnavailableError, match="does not start"):
-        check_closed(_OVERLAY, _LOCK)
+        resize_overlay(_OVERLAY, Bytes(512), _LOCK)
 
 
 def test_program_that_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _pretend(monkeypatch, tmp_path, "exec tail -f /dev/null")
     monkeypatch.setattr(_qemu_img, "_TIMEOUT_S", 0.05)
     with pytest.raises(UnavailableError, match="did not end"):
-        check_closed(_OVERLAY, _LOCK)
+        resize_overlay(_OVERLAY, Bytes(512), _LOCK)
 
 
 def test_formats_are_explicit_and_paths_absolute(
@@ -88,9 +88,7 @@ def test_formats_are_explicit_and_paths_absolute(
     _pretend(monkeypatch, tmp_path, f'echo "$LC_ALL $PWD $*" >> {seen}')
     create_overlay(_OVERLAY, Path("/srv/bases/x"), Bytes(512), _LOCK)
     resize_overlay(_OVERLAY, Bytes(1024), _LOCK)
-    check_closed(_OVERLAY, _LOCK)
     assert seen.read_text().splitlines() == [
         "C / create -q -f qcow2 -b /srv/bases/x -F raw /srv/disks/a.qcow2 512",
         "C / resize -q -f qcow2 /srv/disks/a.qcow2 1024",
-        "C / info --output=json -f qcow2 /srv/disks/a.qcow2",
     ]

@@ -41,7 +41,9 @@ class GlanceCatalog:
         """Return the image as it is now."""
         reply = self._get(f"/v2/images/{quote(image, safe='')}", f"image {image}")
         found = wire.image(reply.body)
-        if found.id != image:
+        # A database that compares without regard to case, such as MySQL, finds an
+        # id in capitals too. Glance's own spelling is the one that stores know.
+        if found.id.casefold() != image.casefold():
             raise UnavailableError(
                 f"{self._transport.endpoint} is not Glance: asked for image {image}, "
                 f"it answered {found.id}: check the image endpoint"

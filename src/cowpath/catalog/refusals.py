@@ -147,8 +147,8 @@ def _conflict(
     if _NO_STORE.search(told):
         return NotFoundError(
             f"Glance has no store {asked.store}, so image {asked.image} cannot be "
-            f"copied to it; it has {known_stores()}: set images_rbd_glance_store_name "
-            f"to one of these"
+            f"copied to it; it has {known_stores()}: check the spelling; if this is "
+            f"the site's own store, set images_rbd_glance_store_name to one of these"
         )
     if _NOT_ACTIVE.search(told):
         return UnsuitableError(

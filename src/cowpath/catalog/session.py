@@ -299,11 +299,26 @@ def _translated(whom: str) -> Iterator[None]:
     """Turn every exception of these libraries into one of ours, once."""
     try:
         yield
-    except (ksa.ClientException, requests.RequestException) as error:
+    except (ksa.ClientException, requests.RequestException, UnicodeError) as error:
+        if _is_of_header(error):
+            # The libraries quote the header's value, which is the token.
+            raise ConfigError(
+                f"{whom}: the token cannot be sent: it begins with a blank, or holds "
+                f"a line break or another character that no token has: set it again "
+                f"(OS_TOKEN, or token in clouds.yaml or [cowpath])"
+            ) from None
         for theirs, ours, meaning in _MEANING:
             if isinstance(error, theirs):
                 raise ours(f"{whom}: {meaning.format(_one_line(error))}") from error
         raise
+
+
+def _is_of_header(error: BaseException | None) -> bool:
+    """Tell whether a header could not be sent; keystoneauth wraps requests' word."""
+    if error is None:
+        return False
+    kinds = (requests.exceptions.InvalidHeader, UnicodeEncodeError)
+    return isinstance(error, kinds) or _is_of_header(error.__context__)
 
 
 def _root(url: str) -> str:

@@ -84,7 +84,8 @@ class CopyWatch:
       3. Queue: the lock is held for another store, or Glance answers busy: wait for
          it, then ask; at most `patience.queue` seconds.
       4. A failure listed before our request counts only after the copy was seen
-         running, or `patience.grace` seconds after acceptance.
+         running, or `patience.grace` seconds after acceptance with our task's lock
+         gone: a task that still has it may be waiting for a thread of Glance.
       5. The lock is gone, or another task's, and our store neither listed nor
          failed: the copy died silently. Ask once more, then stop.
       6. A look that Glance does not answer is not an answer: look again.
@@ -121,6 +122,7 @@ class CopyWatch:
         self._old_failure = False
         self._was_running = False
         self._task: str | None = None
+        self._image: Image | None = None
         self._first_look = True
         self._unanswered = 0
         self._asked_late = False
@@ -130,6 +132,7 @@ class CopyWatch:
     def look(self, image: Image, base: Base | None, now: Seconds) -> Step:
         """Decide from what Glance says of `image` and whether its base is here."""
         self._missed = 0
+        self._image = image
         self._looks.looked(now)
         first, self._first_look = self._first_look, False
         running = image.is_being_copied_to(self._store)
@@ -169,12 +172,7 @@ class CopyWatch:
             return Stop(error)
         if now < min(self._deadline(), self._queue_end()):
             return None
-        return Stop(
-            CopyTimeoutError(
-                f"time is up, and Glance did not answer the last {self._missed} "
-                f"looks: {error}"
-            )
-        )
+        return Stop(self._unheard(error))
 
     @property
     def misses(self) -> int:
@@ -232,13 +230,14 @@ class CopyWatch:
         return self._ask(image)
 
     def _followed(self, image: Image, now: Seconds) -> Step:
-        over = self._was_running or now >= self._grace_end()
+        # Where many sites want one image another import may have the lock by now. As
+        # long as our task has it, it may still wait for one of Glance's threads.
+        self._task = self._task or image.lock
+        gone = not image.lock or image.lock != self._task
+        over = self._was_running or (gone and now >= self._grace_end())
         failed = self._store in image.failed and self._store not in image.importing
         if failed and (over or not self._old_failure):
             return Stop(self._failed(image))
-        # Where many sites want one image another import may have the lock by now.
-        self._task = self._task or image.lock
-        gone = not image.lock or image.lock != self._task
         if over and gone:
             return self._died_silently(image, now)
         return self._in_time(image, now)
@@ -282,7 +281,7 @@ class CopyWatch:
         return (self._followed_since or 0.0) + self._patience.grace
 
     def _no_base(self, image: Image) -> CowpathError:
-        urls = ", ".join(place.url for place in image.locations) or "hidden"
+        urls = ", ".join(place.shown for place in image.locations) or "hidden"
         return UntrustedError(
             f"Glance lists image {image.id} ({image.name}) in store {self._store}, but "
             f"{self._territory} holds no base of it with {image.size} bytes (its "
@@ -295,6 +294,16 @@ class CopyWatch:
             f"Glance failed to copy image {image.id} ({image.name}) to store "
             f"{self._store}{self._how_far(image)}. Glance tells no reason: read its "
             f"log, check that the store is writable and has room, then try again"
+        )
+
+    def _unheard(self, error: CowpathError) -> CowpathError:
+        image = self._image
+        who = f"image {image.id} ({image.name})" if image else "the image"
+        far = self._how_far(image) if image else ""
+        return CopyTimeoutError(
+            f"time is up for the copy of {who} to store {self._store}{far}, and Glance "
+            f"did not answer when last asked ({self._missed} times): {error}. A copy "
+            f"that it accepted goes on: the same command joins it"
         )
 
     def _silent(self, image: Image) -> CowpathError:

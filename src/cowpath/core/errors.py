@@ -65,6 +65,12 @@ class CopyError(CowpathError):
     """The image could not be brought to this site."""
 
 
+class CopyBusyError(CopyError):
+    """Another import of the image holds Glance's lock; ours was not asked for."""
+
+    retryable = True
+
+
 class CopyFailedError(CopyError):
     """Glance tried and gave up; its log says why."""
 

@@ -18,6 +18,8 @@ SECTOR = 512
 """Bytes; disks are sized in whole sectors, as QEMU and RBD clients expect."""
 
 _MAX_IMAGE_NAME = 255
+_LEAST_MEMORY, _MOST_MEMORY = 1024**2, 1024**5
+_USER_IN_URL = re.compile(r"(?<=//)[^/@]*@")
 _CONTROL = {"Cc", "Cs"}
 """Unicode's control characters, and what Python makes of bytes that are not UTF-8."""
 # Glance makes them lower-case, and takes a client's own with capitals too.
@@ -88,18 +90,39 @@ def store_name(text: str) -> StoreName:
     return StoreName(text)
 
 
-def parse_size(text: str) -> Bytes:
+def parse_bytes(text: str) -> Bytes:
     """Return bytes from `20G`, `512MiB` or `1073741824`; units are powers of 1024.
+
+    Raises:
+        UsageError: Not a number with such a unit, or zero.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    number, unit = match.groups() if match else ("0", None)
+    size = int(number) * 1024 ** (" KMGTP".index(unit.upper()) if unit else 0)
+    if not size:
+        raise UsageError(f"{text!r} is not a size: use 20G, 512M or a number of bytes")
+    return Bytes(size)
+
+
+def parse_memory(text: str) -> Bytes:
+    """Return a guest's memory in bytes from `512M` or `2GiB`.
+
+    Raises:
+        UsageError: Not a number with such a unit, under 1 MiB or over 1 PiB.
+    """
+    size = parse_bytes(text)
+    if not _LEAST_MEMORY <= size <= _MOST_MEMORY:
+        raise UsageError(f"{text!r} is no memory size for a guest: use 512M, 4G, …")
+    return size
+
+
+def parse_size(text: str) -> Bytes:
+    """Return a disk's bytes from `20G`, `512MiB` or `1073741824`.
 
     Raises:
         UsageError: Not a number with such a unit, zero, or not whole sectors.
     """
-    match = _SIZE.fullmatch(text.strip())
-    if not match:
-        raise UsageError(f"{text!r} is not a size: use 20G, 512M or a number of bytes")
-    number, unit = match.groups()
-    size = int(number) * 1024 ** (" KMGTP".index(unit.upper()) if unit else 0)
-    return whole_sectors(size)
+    return whole_sectors(parse_bytes(text))
 
 
 def whole_sectors(size: int) -> Bytes:
@@ -109,7 +132,9 @@ def whole_sectors(size: int) -> Bytes:
         UsageError: It is not positive, over 2**62, or no multiple of 512.
     """
     if not 0 < size <= 2**62 or size % SECTOR:
-        raise UsageError(f"{size} bytes is no disk size: need a multiple of {SECTOR}")
+        raise UsageError(
+            f"{size} bytes is no disk size: need a multiple of {SECTOR} above 0"
+        )
     return Bytes(size)
 
 
@@ -124,6 +149,11 @@ class Location:
 
     url: str
     store: StoreName | None = None
+
+    @property
+    def shown(self) -> str:
+        """Return the URL without the key that some stores put into it."""
+        return _USER_IN_URL.sub("", self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +235,7 @@ class Sight:
     Attributes:
         base: Its base in this site's store; None if it is not here.
         arrival: What has arrived of a copy in progress; None if nothing.
-        doubt: Why a location that Glance shows in our store is not trusted.
+        doubt: Why what Glance shows in our store cannot be trusted, or not be read.
     """
 
     image: Image

@@ -200,6 +200,10 @@ class Pool(Protocol):
 class Store(Bases, Disks, Pool, Protocol):
     """A site's store: what `STORES` makes."""
 
+    def close(self) -> None:
+        """Let go of connections; the next call opens them again."""
+        ...
+
 
 class Way(Protocol):
     """How an image gets into a store."""
@@ -273,6 +277,7 @@ class SitePorts:
         store: This site's Glance store.
         ways: How an image gets here, in the order they are tried.
         way_to: Makes the way to another site's store.
+        close: Lets go of every connection; the next call opens them again.
     """
 
     store: StoreName
@@ -286,3 +291,4 @@ class SitePorts:
     patience: Patience
     clock: Clock
     observer: Observer
+    close: Callable[[], None] = lambda: None

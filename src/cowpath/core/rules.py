@@ -128,13 +128,16 @@ def choose_location(
 
     Locations come from outside (a tenant may PATCH one where policy is open): one
     that claims our store but that `mine` does not accept is an error, others
-    belong to other sites.
+    belong to other sites: also where a wrong configuration has us in another
+    site's cluster.
 
     Raises:
         UntrustedError: Glance shows a location in `store` that is not ours.
     """
     claimed = None
     for location in image.locations:
+        if location.store not in (None, store):
+            continue
         found = mine(location)
         if found is not None:
             return found
@@ -143,7 +146,7 @@ def choose_location(
     if claimed:
         raise UntrustedError(
             f"Glance shows image {image.id} ({image.name}) in store {store} at "
-            f"{claimed.url}, which is not this site's: check the store name "
+            f"{claimed.shown}, which is not this site's: check the store name "
             f"(images_rbd_glance_store_name) and who may set locations"
         )
     return None

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from cowpath.core.events import GuestStarted
 from cowpath.core.model import Bytes, Disk, DiskName, Guest, Image
 from cowpath.core.ports import SitePorts
-from cowpath.provision.disks import create_disk
+from cowpath.provision.disks import provide_disk, undo_disk
 
 
 def boot_guest(
@@ -38,11 +38,11 @@ def boot_guest(
         HypervisorError: libvirt or QEMU refuses the guest.
     """
     here.hypervisor.check_name(name)
-    was_there = here.disks.find_disk(name) is not None
-    disk = create_disk(image, name, here, size=size)
+    provided = provide_disk(image, name, here, size=size)
+    disk = provided.disk
     with ExitStack() as undo:
-        if not was_there:
-            undo.callback(here.disks.delete, name)
+        if provided.made:
+            undo.callback(undo_disk, name, here)
         here.hypervisor.start(Guest(name, disk, memory, labels={"image": image.id}))
         undo.callback(here.hypervisor.discard, name)
         written = here.hypervisor.console(name) if console else iter(())

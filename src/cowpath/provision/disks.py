@@ -1,15 +1,17 @@
 """Make, grow and delete the copy-on-write disks of this site's guests."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
-from cowpath.core.errors import BusyError, NotFoundError
+from cowpath.core.errors import BusyError, CowpathError, NotFoundError
 from cowpath.core.events import (
     DiskAdopted,
     DiskBusy,
     DiskDeleted,
     DiskGrown,
     DiskMade,
+    Warned,
 )
 from cowpath.core.model import Bytes, Disk, DiskName, Image
 from cowpath.core.ports import SitePorts
@@ -33,14 +35,31 @@ def create_disk(
         NoSpaceError: The store is full; no disk is left behind.
         CopyError: The image is not here and did not come.
     """
+    return provide_disk(image, name, here, size=size).disk
+
+
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """A disk that is ready, and whether this very call made it."""
+
+    disk: Disk
+    made: bool
+
+
+def provide_disk(
+    image: Image, name: DiskName, here: SitePorts, *, size: Bytes | None = None
+) -> Provided:
+    """Do what `create_disk` does, and tell whether the disk was made or adopted."""
     check_image(image)
     wanted = check_size(image, size)
     found = here.disks.find_disk(name)
     if found is not None:
-        return _adopt(found, image, wanted, here)
-    made = here.disks.clone(ensure_local(image, here), name, wanted)
+        return Provided(_adopt(found, image, wanted, here), made=False)
+    base = ensure_local(image, here)
+    # What a killed call left of the name may be busy for a while.
+    made = _when_free(name, here, lambda: here.disks.clone(base, name, wanted))
     here.observer.tell(DiskMade(made))
-    return made
+    return Provided(made, made=True)
 
 
 def find_disk(name: DiskName, here: SitePorts) -> Disk:
@@ -82,6 +101,16 @@ def delete_disk(name: DiskName, here: SitePorts) -> Disk:
     _when_free(name, here, lambda: here.disks.delete(name))
     here.observer.tell(DiskDeleted(disk))
     return disk
+
+
+def undo_disk(name: DiskName, here: SitePorts) -> None:
+    """Remove a disk that this call made; say so if it has to stay."""
+    try:
+        _when_free(name, here, lambda: here.disks.delete(name))
+    except CowpathError as error:
+        here.observer.tell(
+            Warned(f"disk {name} is left behind ({error}): cowpath disk delete {name}")
+        )
 
 
 def _adopt(disk: Disk, image: Image, size: Bytes, here: SitePorts) -> Disk:

@@ -1,10 +1,11 @@
 """Bring an image into a store, this site's or another's, without making a disk."""
 
-from cowpath.core.events import CopyAsked
+from cowpath.core.errors import CopyBusyError
 from cowpath.core.model import Base, CopyAnswer, Image, StoreName
 from cowpath.core.ports import SitePorts
 from cowpath.core.rules import check_image
 from cowpath.provision.ensure import ensure_local
+from cowpath.provision.ways.ask_glance import ask_for_copy
 
 
 def place_image(image: Image, store: StoreName, here: SitePorts) -> Base:
@@ -26,15 +27,24 @@ def place_image(image: Image, store: StoreName, here: SitePorts) -> Base:
 def request_copy(image: Image, store: StoreName, here: SitePorts) -> CopyAnswer:
     """Ask Glance for a copy of `image` in `store` and return at once.
 
+    A copy that somebody else has running to that store is as good as ours.
+
     Raises:
         UnsuitableError: Disks cannot be made of it, so no copy is made.
         NotFoundError: Glance has no such store.
         ForbiddenError: Policy or quota refuses the copy.
+        CopyBusyError: Another import of the image is running: nothing was asked.
     """
     check_image(image)
-    if store in image.stores:
+    if image.is_in(store):
         return CopyAnswer.PRESENT
-    answer = here.catalog.copy(image.id, store)
-    if answer is CopyAnswer.ACCEPTED:
-        here.observer.tell(CopyAsked(image, store))
+    if image.is_being_copied_to(store):
+        return CopyAnswer.ACCEPTED
+    answer = ask_for_copy(image, store, here.catalog, here.observer)
+    if answer is CopyAnswer.BUSY:
+        raise CopyBusyError(
+            f"another import of image {image.id} ({image.name}) is running, and Glance "
+            f"takes one at a time: nothing was asked for store {store}. Ask again "
+            f"later, or wait for both (without --no-wait)"
+        )
     return answer

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cowpath.core.errors import UntrustedError
+from cowpath.core.errors import ForbiddenError, UntrustedError
 from cowpath.core.model import Image, Sight
 from cowpath.core.ports import SitePorts
 
@@ -12,7 +12,7 @@ def look_at(image: Image, here: SitePorts) -> Sight:
     if here.store in image.stores:
         try:
             return Sight(image, base=here.bases.find_base(image))
-        except UntrustedError as error:
+        except (UntrustedError, ForbiddenError) as error:
             return Sight(image, doubt=str(error))
     return Sight(image, arrival=here.bases.arrival(image))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from cowpath.core.errors import ConfigError, UsageError
-from cowpath.core.ports import Store
+from cowpath.core.ports import Clock, Store
 from cowpath.stores.file.config import FileConfig
 from cowpath.stores.memory import MemoryConfig
 from cowpath.stores.rbd.config import RbdConfig
@@ -24,22 +24,30 @@ class Kind:
             need a library that only its users have.
         name: The class; takes the config.
         needs: Where to get what its module imports.
+        timed: True if the class takes a clock too.
     """
 
     config: type[StoreConfig]
     module: str
     name: str
     needs: str = ""
+    timed: bool = False
 
-    def make(self, config: StoreConfig) -> Store:
+    def make(self, config: StoreConfig, clock: Clock | None = None) -> Store:
         """Return a store of this kind. Nothing is read or written yet.
 
+        Args:
+            config: What it must be told.
+            clock: How it waits; those that never do need none.
+
         Raises:
-            UsageError: `config` is another kind's.
+            UsageError: `config` is another kind's, or the clock is missing.
             ConfigError: A library that this kind needs is not installed.
         """
         if not isinstance(config, self.config):
             raise UsageError(f"{self.name} takes {self.config.__name__}, not {config}")
+        if self.timed and clock is None:
+            raise UsageError(f"{self.name} waits at times: give it a clock")
         try:
             module = import_module(self.module)
         except ImportError as error:
@@ -47,12 +55,13 @@ class Kind:
                 f"store {config.store} needs a library that {sys.executable} does not "
                 f"find ({error}): {self.needs}"
             ) from error
-        store: Store = getattr(module, self.name)(config)
+        given = (config, clock) if self.timed else (config,)
+        store: Store = getattr(module, self.name)(*given)
         return store
 
 
 STORES: Mapping[str, Kind] = {
-    "file": Kind(FileConfig, "cowpath.stores.file.store", "FileStore"),
+    "file": Kind(FileConfig, "cowpath.stores.file.store", "FileStore", timed=True),
     "memory": Kind(MemoryConfig, "cowpath.stores.memory", "MemoryStore"),
     "rbd": Kind(
         RbdConfig,

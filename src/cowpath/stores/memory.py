@@ -190,6 +190,9 @@ class MemoryStore:
         total = self._config.total
         return Capacity(total=total, free=Bytes(max(0, total - disks - files)))
 
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
     def location(self, image: ImageId) -> Location:
         """Return what Glance shows of an image that is whole here."""
         store = self._config.store

@@ -237,11 +237,13 @@ class CatalogSuite(ABC):
         catalog = glance.catalog
         targets = [glance.edge, glance.similar] * 4
         with ThreadPoolExecutor(8) as pool:
-            answers = Counter(
-                pool.map(lambda store: catalog.copy(image, store), targets)
-            )
-        assert answers == {CopyAnswer.ACCEPTED: 1, CopyAnswer.BUSY: 7}
-        assert len(_ended(glance, image).stores) == 2
+            answers = list(pool.map(lambda store: catalog.copy(image, store), targets))
+        told = Counter(zip(targets, answers, strict=True))
+        taken = {store for store, said in told if said is CopyAnswer.ACCEPTED}
+        # One, unless its copy was over before the last of them asked.
+        assert taken
+        assert all(told[store, CopyAnswer.ACCEPTED] == 1 for store in taken)
+        assert _ended(glance, image).stores == {glance.default_store, *taken}
 
     def test_an_unknown_store_is_named_with_those_there_are(
         self, glance: CatalogDoors

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cowpath.config import Setting
+from cowpath.core.errors import CowpathError
 from cowpath.core.model import (
     Base,
     Disk,
@@ -18,8 +19,9 @@ from cowpath.core.model import (
     Sight,
     StoreName,
 )
+from cowpath.doors.cli.exits import exit_code
 from cowpath.doors.cli.exits import table as exit_table
-from cowpath.doors.cli.output import Document, grid
+from cowpath.doors.cli.output import Document, error_body, grid
 from cowpath.observers.words import printable, size
 
 _NOTHING = "-"
@@ -43,7 +45,7 @@ def image(sight: Sight) -> Document:
         "importing": sorted(seen.importing),
         "failed": sorted(seen.failed),
         "import_lock": seen.lock,
-        "locations": [{"url": at.url, "store": at.store} for at in seen.locations],
+        "locations": [{"url": at.shown, "store": at.store} for at in seen.locations],
         "here": {
             "base": base(sight.base) if sight.base else None,
             "arrived": sight.arrival.present if sight.arrival else None,
@@ -55,6 +57,12 @@ def image(sight: Sight) -> Document:
 def base(found: Base) -> Document:
     """Return a base."""
     return {"image": found.image, "where": found.where, "size": found.size}
+
+
+def error(raised: CowpathError) -> Document:
+    """Return an error that is one of several results."""
+    code = exit_code(raised)
+    return error_body(type(raised).__name__, str(raised), code, raised)
 
 
 def disk(made: Disk) -> Document:
@@ -106,7 +114,7 @@ def image_facts(sight: Sight, store: StoreName) -> RenderableType:
         (f"at {store}", _here(sight)),
         ("base", sight.base.where if sight.base else None),
         ("not trusted", sight.doubt),
-        *(("location", f"{at.url} ({at.store or '?'})") for at in seen.locations),
+        *(("location", f"{at.shown} ({at.store or '?'})") for at in seen.locations),
     )
 
 

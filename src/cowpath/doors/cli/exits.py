@@ -23,6 +23,7 @@ EXIT_CODES: dict[type[errors.CowpathError], int] = {
     errors.QuotaError: 15,
     errors.HypervisorError: 16,
     errors.CopyError: 17,
+    errors.CopyBusyError: 18,
 }
 
 

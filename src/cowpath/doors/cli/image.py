@@ -4,15 +4,18 @@ from typing import Annotated
 
 import typer
 
+from cowpath.core.errors import CowpathError
 from cowpath.core.model import CopyAnswer
 from cowpath.doors.cli import documents
+from cowpath.doors.cli.exits import exit_code
+from cowpath.doors.cli.output import Document, Screen
 from cowpath.doors.cli.session import AsJson, ImageRef, session
+from cowpath.site import Site
 
 app = typer.Typer(no_args_is_help=True, help="Images, and which store has them.")
 
 _ANSWERS = {
     CopyAnswer.ACCEPTED: "Glance accepted the copy and makes it in the background",
-    CopyAnswer.BUSY: "Glance is busy with another import of it: ask again later",
     CopyAnswer.PRESENT: "it is there already",
 }
 
@@ -71,11 +74,7 @@ def place(
     site = session(context).site()
     names = store or [site.store]
     if wait:
-        placed = {name: documents.base(site.place(image, name)) for name in names}
-        session(context).screen.show(
-            {"image": image, "placed": placed},
-            lambda: "\n".join(f"{image} is in {name}" for name in placed),
-        )
+        _place(session(context).screen, site, image, names)
         return
     answers = {name: site.request_copy(image, name) for name in names}
     session(context).screen.show(
@@ -84,3 +83,26 @@ def place(
             f"{name}: {_ANSWERS[said]}" for name, said in answers.items()
         ),
     )
+
+
+def _place(screen: Screen, site: Site, image: str, names: list[str]) -> None:
+    placed: dict[str, Document] = {}
+    failed: dict[str, CowpathError] = {}
+    for name in names:
+        try:
+            placed[name] = documents.base(site.place(image, name))
+        except CowpathError as error:
+            if len(names) == 1:
+                raise
+            failed[name] = error
+            screen.complain(error, name)
+    screen.show(
+        {
+            "image": image,
+            "placed": placed,
+            "failed": {name: documents.error(each) for name, each in failed.items()},
+        },
+        lambda: "\n".join(f"{image} is in {name}" for name in placed),
+    )
+    for first in failed.values():
+        raise typer.Exit(exit_code(first))

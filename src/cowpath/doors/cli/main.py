@@ -1,5 +1,6 @@
 """Parse arguments, call one verb, print, choose the exit code."""
 
+import io
 import logging
 import os
 import sys
@@ -84,6 +85,10 @@ def options(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding has no letters for is no bug.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _run(arguments, Screen())
         # What is still in the buffer would fail at exit, where nobody catches it.

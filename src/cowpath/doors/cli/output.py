@@ -59,10 +59,14 @@ class Screen:
         """Tell the person something; never part of the result."""
         self.err.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def complain(self, error: CowpathError, about: str) -> None:
+        """Tell the person of an error that is one of several results."""
+        self.say(printable(f"Error: {about}: {error}"))
+
     def fail(self, error: CowpathError) -> int:
         """Print an error and return its exit code."""
         code = exits.exit_code(error)
-        self._print_error(type(error).__name__, str(error), code, error.retryable)
+        self._print_error(error_body(type(error).__name__, str(error), code, error))
         if self.verbose:
             self.say("".join(traceback.format_exception(error)))
         return code
@@ -72,13 +76,13 @@ class Screen:
         # Empty where the help text was printed instead.
         if text:
             cure = f"{text} Try --help."
-            self._print_error("UsageError", cure, code, retryable=False)
+            self._print_error(error_body("UsageError", cure, code))
         return code
 
     def break_down(self, error: Exception) -> int:
         """Print an error that nobody foresaw and return its exit code."""
         text = f"this is a bug in cowpath, please report it: {error!r}"
-        self._print_error("bug", text, exits.BUG, retryable=False)
+        self._print_error(error_body("bug", text, exits.BUG))
         self.say("".join(traceback.format_exception(error)))
         return exits.BUG
 
@@ -91,19 +95,25 @@ class Screen:
                 f"; Glance goes on copying image {image.name or image.id} to store "
                 f"{store}: the same command joins that copy"
             )
-        self._print_error("interrupted", text, exits.INTERRUPTED, retryable=True)
+        self._print_error(error_body("interrupted", text, exits.INTERRUPTED))
         return exits.INTERRUPTED
 
-    def _print_error(self, kind: str, text: str, code: int, retryable: bool) -> None:  # noqa: FBT001
+    def _print_error(self, body: Document) -> None:
         if self.as_json:
-            body = {
-                "class": kind,
-                "message": text,
-                "exit_code": code,
-                "retryable": retryable,
-            }
             print(json.dumps({"error": body}, indent=2))  # noqa: T201  # doors print
-        self.say(printable(f"Error: {text}"))
+        self.say(printable(f"Error: {body['message']}"))
+
+
+def error_body(
+    kind: str, text: str, code: int, error: CowpathError | None = None
+) -> Document:
+    """Return an error as a document."""
+    return {
+        "class": kind,
+        "message": text,
+        "exit_code": code,
+        "retryable": error.retryable if error else code == exits.INTERRUPTED,
+    }
 
 
 def _literal(*, stderr: bool = False, width: int | None = None) -> Console:

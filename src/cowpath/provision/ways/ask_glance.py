@@ -18,7 +18,15 @@ from cowpath.core.events import (
     LookFailed,
     Warned,
 )
-from cowpath.core.model import Base, CopyAnswer, Image, ImageId, Patience, StoreName
+from cowpath.core.model import (
+    Arrival,
+    Base,
+    CopyAnswer,
+    Image,
+    ImageId,
+    Patience,
+    StoreName,
+)
 from cowpath.core.ports import Bases, Catalog, Clock, Observer
 from cowpath.provision.inflight import Inflight
 
@@ -51,17 +59,6 @@ class AskGlance:
         key = (image.id, self.store)
         return self.inflight.run(key, lambda: self._follow(image))
 
-    def ask(self, image: Image) -> CopyAnswer:
-        """Ask for the copy and do not follow it.
-
-        Raises:
-            ForbiddenError: Policy or quota refuses the copy.
-        """
-        answer = self.catalog.copy(image.id, self.store)
-        if answer is CopyAnswer.ACCEPTED:
-            self.observer.tell(CopyAsked(image, self.store))
-        return answer
-
     def _follow(self, image: Image) -> Base:
         if not self.patience.timeout:
             self.observer.tell(
@@ -87,7 +84,12 @@ class AskGlance:
             seen = self._get(watch, image.id)
 
     def _step(self, watch: CopyWatch, image: Image) -> Base | None:
-        base = self.bases.find_base(image) if image.is_in(self.store) else None
+        try:
+            base = self.bases.find_base(image) if image.is_in(self.store) else None
+        except UnavailableError as error:
+            # Our own store hiccups: no answer either, whatever Glance said.
+            self._missed(watch, image.id, error)
+            return None
         match watch.look(image, base, self.clock.now()):
             case Done(found):
                 elapsed = watch.elapsed(self.clock.now())
@@ -97,15 +99,15 @@ class AskGlance:
                 self._ask(watch, image)
             case Join():
                 self.observer.tell(CopyJoined(image, self.store))
-            case Stop(error):
-                raise error
+            case Stop(reason):
+                raise reason
             case _:
                 pass
         return None
 
     def _ask(self, watch: CopyWatch, image: Image) -> None:
         try:
-            answer = self.ask(image)
+            answer = ask_for_copy(image, self.store, self.catalog, self.observer)
         except _TRANSIENT as error:
             # The request may have been accepted: the next look tells.
             self._missed(watch, image.id, error)
@@ -130,10 +132,19 @@ class AskGlance:
             raise stop.error from error
         self.observer.tell(LookFailed(image, error, watch.misses))
 
+    def _arrival(self, watch: CopyWatch, image: Image) -> Arrival | None:
+        try:
+            return self.bases.arrival(image)
+        except UnavailableError as error:
+            # A copy takes minutes; an OSD that is away for one must not end it.
+            self.observer.tell(LookFailed(image.id, error, 1))
+            return Arrival(watch.present)
+
     def _until_look(self, watch: CopyWatch, image: Image) -> None:
         while True:
+            arrival = self._arrival(watch, image)
             now = self.clock.now()
-            step = watch.peek(self.bases.arrival(image), now)
+            step = watch.peek(arrival, now)
             self.observer.tell(
                 CopyProgress(
                     image.id,
@@ -147,3 +158,18 @@ class AskGlance:
             if isinstance(step, Look):
                 return
             self.clock.sleep(step.seconds)
+
+
+def ask_for_copy(
+    image: Image, store: StoreName, catalog: Catalog, observer: Observer
+) -> CopyAnswer:
+    """Ask Glance for a copy, tell of it if it was accepted, and do not follow it.
+
+    Raises:
+        ForbiddenError: Policy or quota refuses the copy.
+        NotFoundError: Glance has no such store.
+    """
+    answer = catalog.copy(image.id, store)
+    if answer is CopyAnswer.ACCEPTED:
+        observer.tell(CopyAsked(image, store))
+    return answer

@@ -9,6 +9,7 @@
 """
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,21 +114,47 @@ class Folder:
         be known under another path too.
         """
         try:
-            used = " ".join(self._backings())
+            used = " ".join(backing for _, backing in self._backings())
         except PermissionError:
             return
         for path in self.bases.iterdir():
             if is_image_id(path.name) and path.name not in used:
                 yield path
 
-    def _backings(self) -> Iterator[str]:
+    def overlay_on(self, disk: Path) -> Path | None:
+        """Return a file in the folder that lies on `disk`; None if there is none.
+
+        Such as an external snapshot of libvirt. In doubt it does lie on it: its name
+        in a backing counts in whatever spelling and directory.
+
+        Raises:
+            PermissionError: We may not read a file here, and it may lie on any disk.
+        """
+        # Other characters, or none, before and after it: not a part of a name.
+        named = re.compile(rf"(?<![\w.-]){re.escape(disk.name)}(?![\w.-])")
+        for path, backing in self._backings():
+            if path == disk:
+                continue
+            if named.search(backing) or _is_same(self.disks / backing, disk):
+                return path
+        return None
+
+    def _backings(self) -> Iterator[tuple[Path, str]]:
+        """Yield the files that lie on another, and what they say it is."""
         for path in self.disks.iterdir():
             try:
                 header = read_qcow2(path)
             except FileNotFoundError:
                 continue  # somebody removed it meanwhile
             if header and header.backing:
-                yield header.backing
+                yield path, header.backing
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):
+        return False  # no path at all, or it leads nowhere
 
 
 def file_size(path: Path) -> Bytes | None:

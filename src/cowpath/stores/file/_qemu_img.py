@@ -55,19 +55,6 @@ def resize_overlay(path: Path, size: Bytes, lock: int) -> None:
     _run(given, f"cannot grow {path} to {size} bytes", path, lock)
 
 
-def check_closed(path: Path, lock: int) -> None:
-    """Accept an overlay that no QEMU has open.
-
-    Without `-U`, qemu-img asks for QEMU's own image lock, which a running guest
-    does not share. It does not open the base, which may be gone.
-
-    Raises:
-        ConflictError: Somebody has it open.
-    """
-    given = ["info", "--output=json", "-f", "qcow2", str(path)]
-    _run(given, f"cannot have {path} to ourselves", path, lock)
-
-
 def _run(arguments: list[str], doing: str, path: Path, lock: int) -> None:
     environment = {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)}
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from cowpath.core.errors import (
+    BusyError,
     ConfigError,
     ConflictError,
     ForbiddenError,
@@ -27,17 +28,15 @@ from cowpath.core.model import (
     Location,
     whole_sectors,
 )
+from cowpath.core.ports import Clock
 from cowpath.core.rules import choose_location, clone_size
 from cowpath.stores.file._failures import translated
 from cowpath.stores.file._folder import Folder, file_size
+from cowpath.stores.file._image_lock import Use, to_ourselves, use_of
 from cowpath.stores.file._lock import FolderLock
 from cowpath.stores.file._marks import Mark, Marks
 from cowpath.stores.file._qcow2 import Qcow2, read_qcow2
-from cowpath.stores.file._qemu_img import (
-    check_closed,
-    create_overlay,
-    resize_overlay,
-)
+from cowpath.stores.file._qemu_img import create_overlay, resize_overlay
 from cowpath.stores.file.config import FileConfig
 
 _HEAD = 4096
@@ -47,10 +46,10 @@ _HEAD = 4096
 class FileStore:
     """A site's store in two directories. Implements `core.ports.Store`."""
 
-    def __init__(self, config: FileConfig) -> None:
+    def __init__(self, config: FileConfig, clock: Clock) -> None:
         self._store = config.store
         self._folder = Folder(config)
-        self._lock = FolderLock(self._folder.lock)
+        self._lock = FolderLock(self._folder.lock, clock)
         self._marks = Marks(self._folder.marks)
 
     @property
@@ -110,20 +109,25 @@ class FileStore:
     def untouched(self, disk: Disk) -> bool:
         """Tell whether nobody has written to the disk and nobody has it open."""
         path = self._folder.disk(disk.name)
-        with self._changing(f"cannot look at disk {disk.name}") as lock:
-            if _header(path) is None:
+        with self._changing(f"cannot look at disk {disk.name}"):
+            if _header(path) is None or self._folder.overlay_on(path):
                 return False
-            try:
-                check_closed(path, lock)
-            except ConflictError:
-                return False
+            use = use_of(path)
             header = _header(path)
-        return header is not None and header.is_blank
+        # QEMU writes late: what somebody may write to is not known to be unwritten.
+        if use is Use.WRITING or header is None or not header.is_blank:
+            return False
+        if use is Use.READING:
+            raise BusyError(
+                f"disk {disk.name} is open: stop what reads it, or an overlay on it"
+            )
+        return True
 
     def grow(self, disk: Disk, size: Bytes) -> Disk:
         """Make the disk `size` bytes large and return it as it is now."""
         size = whole_sectors(size)
-        with self._changing(f"cannot grow disk {disk.name}") as lock:
+        doing = f"cannot grow disk {disk.name}"
+        with self._changing(doing) as lock:
             now = self._known(disk.name)
             if size < now.size:
                 raise UsageError(
@@ -132,16 +136,19 @@ class FileStore:
                 )
             if size == now.size:
                 return now
+            self._check_top(self._folder.disk(disk.name), doing)
             resize_overlay(self._folder.disk(disk.name), size, lock)
             return self._known(disk.name)
 
     def delete(self, name: DiskName) -> None:
         """Remove the disk, its mark, and its base's link if it was the last."""
         path = self._folder.disk(name)
-        with self._changing(f"cannot delete disk {name}") as lock:
+        doing = f"cannot delete disk {name}"
+        with self._changing(doing):
             if _header(path):
-                check_closed(path, lock)
-                path.unlink()
+                self._check_top(path, doing)
+                with to_ourselves(path, doing):
+                    path.unlink()
             elif os.path.lexists(path):
                 raise _foreign(path)
             self._tidy()
@@ -166,13 +173,25 @@ class FileStore:
             free=Bytes(room.f_bavail * room.f_frsize),
         )
 
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
     @contextmanager
     def _changing(self, doing: str) -> Iterator[int]:
         with translated(doing, self._folder.disks):
             self._folder.prepare()
-            with self._lock.held() as lock:
+            with self._lock.held(doing) as lock:
                 self._folder.sweep()
                 yield lock
+
+    def _check_top(self, path: Path, doing: str) -> None:
+        """Accept a disk that no file in the folder lies on, open or not."""
+        overlay = self._folder.overlay_on(path)
+        if overlay:
+            raise ConflictError(
+                f"{doing}: {overlay} lies on it and needs its bytes: if that is a "
+                f"snapshot, merge it (virsh blockcommit) or delete it first"
+            )
 
     def _tidy(self) -> None:
         """Drop the marks that have no disk, and the bases that nothing lies on.

@@ -25,21 +25,21 @@ def note(pool: Any, name: DiskName, image: ImageId) -> str:
     return key
 
 
-def forget(pool: Any, key: str) -> None:
-    """Drop one note: the disk is marked, or was not made."""
-    librbd.take(pool, OBJECT, key)
+def forget(pool: Any, *keys: str) -> None:
+    """Drop notes: the disk is marked, or was not made."""
+    librbd.take(pool, OBJECT, *keys)
 
 
 def forget_all(pool: Any, name: DiskName) -> None:
     """Drop every note of `name`: there is no such disk any more."""
-    keys = librbd.got(pool, OBJECT, _prefix(name))
+    keys = notes(pool, name)
     if keys:
         librbd.take(pool, OBJECT, *keys)
 
 
-def images(pool: Any, name: DiskName) -> set[str]:
-    """Return the images that `name` was to become a disk of."""
-    return {*librbd.got(pool, OBJECT, _prefix(name)).values()}
+def notes(pool: Any, name: DiskName) -> dict[str, str]:
+    """Return the images that `name` was to become a disk of, by their keys."""
+    return librbd.got(pool, OBJECT, _prefix(name))
 
 
 def _prefix(name: DiskName) -> str:

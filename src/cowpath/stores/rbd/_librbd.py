@@ -15,8 +15,9 @@ import errno
 import json
 import math
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import rados
@@ -30,7 +31,9 @@ Error = (rados.Error, rbd.Error)
 """What the libraries raise, where it is dropped on purpose."""
 ImageNotFound = rbd.ImageNotFound
 ImageBusy = rbd.ImageBusy
+ImageExists = rbd.ImageExists
 Opened = rbd.Image
+Snapshot = tuple[rados.Ioctx, str, str]
 
 # Blocklisted or shut down: this connection never works again, a new one may.
 _LOST = frozenset({errno.ESHUTDOWN, errno.ENOTCONN, errno.EBADF})
@@ -111,6 +114,11 @@ class _Connection:
         self.client.shutdown()
 
 
+def _leave_one(left: list[_Connection]) -> None:
+    with suppress(IndexError):  # whoever takes it leaves it
+        left.pop().leave()
+
+
 class Cluster:
     """One long-lived connection to a cluster, opened when first needed.
 
@@ -182,8 +190,39 @@ class Cluster:
         opened = rbd.Image(
             self.pool(pool), name, snapshot=snapshot, read_only=not writable
         )
-        with opened as image:
-            yield image
+        try:
+            yield opened
+        finally:
+            if writable:
+                self._close(opened)
+            else:
+                opened.close()
+
+    def _close(self, image: rbd.Image) -> None:
+        """Close an image, and wait no longer than for any other operation.
+
+        What holds the exclusive lock waits for its OSD without bound, whatever the
+        options say (seen with an OSD that was paused meanwhile). It is left to end
+        when the OSD is back, and the connection with it.
+        """
+        closed = threading.Event()
+        left: list[_Connection] = []
+
+        def over(_: Any) -> None:
+            closed.set()
+            # Not in librbd's own thread: shutting down waits for that.
+            if left:
+                threading.Thread(target=_leave_one, args=(left,)).start()
+
+        image.aio_close(over)
+        if closed.wait(self._config.op_timeout):
+            return
+        connection = self._current()
+        connection.enter()
+        left.append(connection)
+        if closed.is_set():
+            _leave_one(left)
+        raise rbd.Timeout("closing the image timed out", errno=errno.ETIMEDOUT)
 
     @contextmanager
     def doing(self, what: str, *, caps: str = "") -> Iterator[None]:
@@ -270,7 +309,7 @@ def number_of(error: BaseException) -> int:
     return abs(int(getattr(error, "errno", 0) or 0))
 
 
-def clone(base: tuple[rados.Ioctx, str, str], disk: tuple[rados.Ioctx, str]) -> None:
+def clone(base: Snapshot, disk: tuple[rados.Ioctx, str]) -> None:
     """Make `disk` a copy-on-write clone of the snapshot `base`."""
     rbd.RBD().clone(*base, *disk, features=None)
 
@@ -313,6 +352,15 @@ def got(pool: rados.Ioctx, name: str, prefix: str) -> dict[str, str]:
         except rados.ObjectNotFound:
             return {}
         return {key: value.decode() for key, value in found}
+
+
+def age(pool: rados.Ioctx, name: str) -> float:
+    """Return how many seconds ago an image got its name.
+
+    By this host's clock and that of the client which named it.
+    """
+    _, named = pool.stat(f"rbd_id.{name}")
+    return time.mktime(time.localtime()) - time.mktime(named)
 
 
 def remove(pool: rados.Ioctx, name: str) -> None:

@@ -20,8 +20,6 @@ class RbdConfig:
         secret: UUID of libvirt's secret with the user's key; empty: none.
         connect_timeout: Seconds to wait for the monitors.
         op_timeout: Seconds to wait for an OSD or a monitor to answer one operation.
-        busy_retries: How often to try again to delete a disk that is in use.
-        busy_interval: Seconds between those tries.
     """
 
     store: StoreName
@@ -32,8 +30,6 @@ class RbdConfig:
     secret: str = ""
     connect_timeout: Seconds = 5
     op_timeout: Seconds = 30
-    busy_retries: int = 12
-    busy_interval: Seconds = 5
 
     def __post_init__(self) -> None:
         """Check names and bounds.
@@ -45,7 +41,13 @@ class RbdConfig:
             if not pool or any(mark in pool for mark in "/@ \n\0"):
                 raise ConfigError(f"{pool!r} is no name of a pool")
         if not self.images_pools:
-            raise ConfigError("images_pools is empty: name Glance's pool")
+            raise ConfigError("no pool of images is named: set images_pool")
+        if self.pool in self.images_pools:
+            raise ConfigError(
+                f"images_rbd_pool and images_pool are both {self.pool}: disks need a "
+                f"pool of their own, or Glance's images would be listed and deleted as "
+                f"disks"
+            )
         # 0 would mean for ever to librados.
         if self.connect_timeout <= 0 or self.op_timeout <= 0:
             raise ConfigError("timeouts of the Ceph client must be above 0")

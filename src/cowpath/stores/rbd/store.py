@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 
 from cowpath.core.errors import (
     BusyError,
+    ConflictError,
     CowpathError,
     NotFoundError,
     UnavailableError,
@@ -41,6 +42,9 @@ SNAPSHOT = "snap"
 
 _HEAD = 4096
 """Bytes of a base that are looked at."""
+
+_SURELY_OVER = 5.0
+"""Seconds after the bound of an operation: who waits for one has given up."""
 
 _REMEMBERED = 1000
 """Bases; more than a site boots from, few enough to forget all at once."""
@@ -130,7 +134,10 @@ class RbdStore:
             suppress(librbd.ImageNotFound),
             self._cluster.image(pool, name) as seen,
         ):
-            return self._described(name, seen)
+            found = self._described(name, seen)
+            # What a killed call left before it was a clone is none: the next makes it.
+            begun = not found.base and not found.marked and self._noted(name)
+            return None if begun and self._is_stump(name) else found
         return None
 
     def untouched(self, disk: Disk) -> bool:
@@ -277,20 +284,76 @@ class RbdStore:
         source = (self._cluster.pool(parent.pool), parent.image, SNAPSHOT)
         note = _intents.note(disks, name, base.image)
         try:
-            librbd.clone(source, (disks, name))
+            self._clone(source, name, note)
         except librbd.Error as error:
             if surely_refused(librbd.number_of(error)):
                 self._drop_quietly(note)
             if isinstance(error, librbd.ImageNotFound):
-                self._forget(base)
-                raise _gone(base) from error
+                raise self._missing(base, parent, name) from error
             raise
-        with ExitStack() as undo:
-            undo.callback(self._remove_quietly, name, note)
+        except BusyError:
+            self._drop_quietly(note)
+            raise
+        try:
             self._finish(name, base, size)
-            undo.pop_all()
+        except librbd.Error as error:
+            # With an image that could not be closed, removing it would wait for ever.
+            if surely_refused(librbd.number_of(error)):
+                self._remove_quietly(name, note)
+            raise
         # The disk is whole and ours whether this note goes or stays.
         self._drop_quietly(note)
+
+    def _clone(self, source: librbd.Snapshot, name: DiskName, note: str) -> None:
+        disks = self._cluster.pool(self._config.pool)
+        try:
+            librbd.clone(source, (disks, name))
+        except librbd.ImageExists:
+            others = {*_intents.notes(disks, name)} - {note}
+            if not others or not self._is_stump(name):
+                raise
+            self._clear(name, others)
+            librbd.clone(source, (disks, name))
+
+    def _clear(self, name: DiskName, notes: set[str]) -> None:
+        """Remove what a call that is surely over left of a disk, and its notes."""
+        disks, bound = self._cluster.pool(self._config.pool), self._config.op_timeout
+        if librbd.age(disks, name) <= bound + _SURELY_OVER:
+            raise BusyError(
+                f"disk {name} is being made by another call, or one was killed while "
+                f"making it: which of both is known {bound + _SURELY_OVER:g} s after "
+                f"it began"
+            )
+        try:
+            librbd.remove(disks, name)
+        except librbd.ImageBusy as error:
+            raise _busy(name) from error
+        _intents.forget(disks, *notes)
+
+    def _is_stump(self, name: DiskName) -> bool:
+        """Tell whether it is what a clone begins as: empty, and nobody's clone yet.
+
+        librbd leaves that where it is killed, or where its OSDs go, in the midst; it
+        may be a name only, without an image.
+        """
+        with (
+            suppress(librbd.ImageNotFound),
+            self._cluster.image(self._config.pool, name) as seen,
+        ):
+            return (
+                librbd.parent(seen) is None
+                and librbd.metadata(seen, _marks.KEY) is None
+                and not librbd.snapshots(seen)
+                and not librbd.allocated(seen)
+            )
+        return True
+
+    def _missing(self, base: Base, parent: _Parent, name: DiskName) -> CowpathError:
+        """Return why a clone failed because something was not there."""
+        self._forget(base)
+        if self._look(base, parent):
+            return ConflictError(f"somebody else is making disk {name} at this moment")
+        return _gone(base)
 
     def _finish(self, name: DiskName, base: Base, size: Bytes) -> None:
         """Mark the new clone and grow it."""
@@ -334,8 +397,12 @@ class RbdStore:
         """Return the image of a disk that we cloned and were killed before marking."""
         if parent is None or self._image_of(parent) is None:
             return None
-        noted = _intents.images(self._cluster.pool(self._config.pool), name)
-        return ImageId(parent[1]) if parent[1] in noted else None
+        return ImageId(parent[1]) if parent[1] in self._noted(name) else None
+
+    def _noted(self, name: DiskName) -> set[str]:
+        """Return the images that `name` was to become a disk of."""
+        disks = self._cluster.pool(self._config.pool)
+        return {*_intents.notes(disks, name).values()}
 
     def _image_of(self, parent: tuple[str, str, str] | None) -> ImageId | None:
         if parent is None or parent[0] not in self._config.images_pools:

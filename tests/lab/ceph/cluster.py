@@ -1,0 +1,117 @@
+"""A cluster of the lab, and what can happen to its daemons."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rados
+import rbd
+
+_CHECKOUT = Path(__file__).parents[3]
+_TRIES = 6
+_UNDO = {"stop": "start", "kill": "start", "pause": "resume"}
+
+
+class Ceph:
+    """A cluster of the lab, asked as its administrator."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        self.fsid: str = told["fsid"]
+        self.conf: str = told["conf"]
+        self.monitors: str = told["mon_host"]
+        self.keyrings: dict[str, str] = told["keyrings"]
+        self.keyring: str = told["admin_keyring"]
+        self._client = rados.Rados(
+            name="client.admin", conffile=self.conf, conf={"keyring": self.keyring}
+        )
+        self._client.connect()
+
+    def close(self) -> None:
+        self._client.shutdown()
+
+    @contextmanager
+    def pool(self, name: str) -> Iterator[rados.Ioctx]:
+        with closing(self._client.open_ioctx(name)) as pool:
+            yield pool
+
+    @contextmanager
+    def opened(
+        self, pool: str, name: str, *, writable: bool = False
+    ) -> Iterator[rbd.Image]:
+        with (
+            self.pool(pool) as disks,
+            rbd.Image(disks, name, read_only=not writable) as image,
+        ):
+            yield image
+
+    def names(self, pool: str) -> list[str]:
+        with self.pool(pool) as opened:
+            return sorted(rbd.RBD().list(opened))
+
+    def drop(self, pool: str, name: str) -> None:
+        """Remove an image with its snapshots; absent is fine."""
+        with self.pool(pool) as opened, suppress(rbd.ImageNotFound):
+            with rbd.Image(opened, name) as seen:
+                for snap in seen.list_snaps():
+                    if seen.is_protected_snap(snap["name"]):
+                        seen.unprotect_snap(snap["name"])
+                    seen.remove_snap(snap["name"])
+            rbd.RBD().remove(opened, name)
+
+    def client_conf(self, file: Path, keyring: Path | str) -> Path:
+        """Write a ceph.conf of a host that uses the cluster; no bounds in it."""
+        told = {"fsid": self.fsid, "mon_host": self.monitors, "keyring": keyring}
+        lines = [f"{key} = {value}" for key, value in told.items()]
+        # Else they would lie in /var/log/ceph and /var/run/ceph.
+        lines += ["[client]", "log_file =", "admin_socket ="]
+        file.write_text("\n".join(["[global]", *lines, ""]))
+        return file
+
+    def awake(self) -> None:
+        """Return once its OSD answers; the client itself waits."""
+        for _ in range(_TRIES):
+            with suppress(rados.Error, rbd.Error):
+                self.names("images")
+                return
+        pytest.fail("the cluster does not answer: see `python -m lab status`")
+
+    def run(self, tool: str, *words: str) -> str:
+        who = ["-c", self.conf, "--keyring", self.keyring, "-n", "client.admin"]
+        done = subprocess.run(
+            [tool, *who, *words], check=True, capture_output=True, text=True, timeout=60
+        )
+        return done.stdout
+
+    def json(self, tool: str, *words: str) -> Any:
+        return json.loads(self.run(tool, *words, "--format", "json"))
+
+
+def service(*words: str) -> None:
+    """Do something to a service of the lab, as in `edge-osd stop`."""
+    command = [sys.executable, "-m", "lab", "service", "--kind", "ceph", *words]
+    done = subprocess.run(
+        command, cwd=_CHECKOUT, capture_output=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
+@contextmanager
+def without(ceph: Ceph, daemon: str, how: str) -> Iterator[None]:
+    """Have a daemon stopped, killed or paused; it is back afterwards.
+
+    Args:
+        ceph: Its cluster.
+        daemon: Such as `edge-osd`.
+        how: `stop`, `kill` or `pause`.
+    """
+    try:
+        service(daemon, how)
+        yield
+    finally:
+        service(daemon, _UNDO[how])
+        ceph.awake()

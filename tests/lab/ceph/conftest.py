@@ -1,0 +1,94 @@
+"""The lab of kind ceph; a lab that is down is a failure."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cowpath.stores.rbd.config import RbdConfig
+from tests.lab.ceph.ceph_bench import CephBench
+from tests.lab.ceph.cluster import Ceph
+from tests.lab.ceph.rbd_doors import EDGE, RbdDoors
+
+_MANIFEST = Path(__file__).parents[3] / "lab" / "run" / "ceph" / "lab.json"
+_POOLS = ("suite-images", "suite-vms")
+
+
+@pytest.fixture(scope="session")
+def ceph_lab() -> dict[str, Any]:
+    """Return what `python -m lab up --kind ceph` left in lab.json."""
+    path = Path(os.environ.get("COWPATH_CEPH_LAB", _MANIFEST))
+    if not path.is_file():
+        pytest.fail(f"there is no {path}: run `python -m lab up --kind ceph`")
+    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return told
+
+
+@pytest.fixture(scope="session")
+def edge(ceph_lab: dict[str, Any]) -> Iterator[Ceph]:
+    """Give the cluster of site edge, asked as its administrator."""
+    ceph = Ceph(ceph_lab["clusters"]["edge"])
+    yield ceph
+    ceph.close()
+
+
+@pytest.fixture(scope="session")
+def central(ceph_lab: dict[str, Any]) -> Iterator[Ceph]:
+    """Give the cluster of site central, asked as its administrator."""
+    ceph = Ceph(ceph_lab["clusters"]["central"])
+    yield ceph
+    ceph.close()
+
+
+@pytest.fixture(scope="session")
+def suite_config(edge: Ceph, tmp_path_factory: pytest.TempPathFactory) -> RbdConfig:
+    """Make two pools, and a user with a compute host's caps for them.
+
+    Its ceph.conf has no bounds: the store must bring its own.
+    """
+    images, disks = _POOLS
+    for pool in _POOLS:
+        if pool not in edge.json("ceph", "osd", "pool", "ls"):
+            edge.run("ceph", "osd", "pool", "create", pool, "8")
+            edge.run("rbd", "pool", "init", pool)
+    caps = f"profile rbd pool={disks}, profile rbd-read-only pool={images}"
+    keyring = tmp_path_factory.mktemp("suite") / "keyring"
+    asked = ["ceph", "auth", "get-or-create", "client.suite"]
+    keyring.write_text(edge.run(*asked, "mon", "profile rbd", "osd", caps))
+    conf = edge.client_conf(keyring.with_name("ceph.conf"), keyring)
+    return RbdConfig(
+        EDGE, disks, (images,), conf=str(conf), user="suite", op_timeout=20
+    )
+
+
+@pytest.fixture
+def doors(edge: Ceph, suite_config: RbdConfig) -> Iterator[RbdDoors]:
+    """Give two empty pools."""
+    yield from _opened(edge, suite_config)
+
+
+@pytest.fixture
+def hasty(edge: Ceph, suite_config: RbdConfig) -> Iterator[RbdDoors]:
+    """Give two empty pools, and a store that soon gives up waiting."""
+    yield from _opened(edge, replace(suite_config, connect_timeout=3, op_timeout=4))
+
+
+def _opened(ceph: Ceph, config: RbdConfig) -> Iterator[RbdDoors]:
+    with ExitStack() as leaving:
+        made = RbdDoors(ceph, config, leaving)
+        made.clean()
+        yield made
+        made.clean()
+
+
+@pytest.fixture(scope="module")
+def bench(ceph_lab: dict[str, Any], edge: Ceph, central: Ceph) -> Iterator[CephBench]:
+    """Return hands for the lab; what they make is gone when the module ends."""
+    made = CephBench(ceph_lab, {"edge": edge, "central": central})
+    yield made
+    made.clear()
