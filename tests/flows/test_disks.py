@@ -110,7 +110,8 @@ def test_a_disk_that_a_killed_call_left_is_adopted_and_finished(
     world.edge.clone(base_of(world, image), VM1)
     disk = world.site().create_disk("debian", "vm1", "3G")
     assert disk.size == 3 * GIB
-    assert world.told == [DiskAdopted(disk)]
+    assert world.story() == ["BaseFound", "DiskAdopted"]
+    assert world.told[-1] == DiskAdopted(disk)
     assert world.site().create_disk("debian", "vm1", "3G") == disk
     assert len(world.all(DiskAdopted)) == 2
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cowpath.core.errors import BusyError, CowpathError, NotFoundError
+from cowpath.core.errors import BusyError, ConflictError, CowpathError, NotFoundError
 from cowpath.core.events import (
     DiskAdopted,
     DiskBusy,
@@ -52,12 +52,20 @@ def provide_disk(
     """Do what `create_disk` does, and tell whether the disk was made or adopted."""
     check_image(image)
     wanted = check_size(image, size)
-    found = here.disks.find_disk(name)
+    # Before a copy is asked for, a taken name is refused. Without one the clone itself
+    # tells, and looking first would cost as much as a tenth of it (benchmarks).
+    found = None if image.is_in(here.store) else here.disks.find_disk(name)
     if found is not None:
         return Provided(_adopt(found, image, wanted, here), made=False)
     base = ensure_local(image, here)
-    # What a killed call left of the name may be busy for a while.
-    made = _when_free(name, here, lambda: here.disks.clone(base, name, wanted))
+    try:
+        # What a killed call left of the name may be busy for a while.
+        made = _when_free(name, here, lambda: here.disks.clone(base, name, wanted))
+    except ConflictError:
+        found = here.disks.find_disk(name)
+        if found is None:
+            raise
+        return Provided(_adopt(found, image, wanted, here), made=False)
     here.observer.tell(DiskMade(made))
     return Provided(made, made=True)
 
