@@ -2,11 +2,12 @@
 
 import pytest
 
-from cowpath.core.errors import ConflictError, HypervisorError
-from cowpath.core.events import GuestStarted
-from cowpath.core.model import Bytes, DiskName, StoreName
+from cowpath.core.errors import BusyError, ConflictError, HypervisorError
+from cowpath.core.events import DiskAdopted, GuestStarted, Warned
+from cowpath.core.model import Base, Bytes, Disk, DiskName, StoreName
+from cowpath.stores.memory import MemoryConfig, MemoryStore
 from cowpath.testing.glance_scripts import Verb
-from tests.flows.world import GIB, MIB, World
+from tests.flows.world import EDGE, GIB, MIB, World
 
 VM1 = DiskName("vm1")
 
@@ -60,6 +61,50 @@ def test_a_refused_guest_leaves_the_disk_that_was_there(world: World) -> None:
     with pytest.raises(HypervisorError):
         world.site().boot("debian", "vm1")
     assert world.site().disk("vm1") == disk
+
+
+class _Watched(MemoryStore):
+    """A store whose disks nobody can delete, as after a hard death of QEMU."""
+
+    def delete(self, name: DiskName) -> None:
+        raise BusyError(f"disk {name} is in use")
+
+
+def test_a_disk_that_cannot_be_undone_does_not_hide_why_the_guest_failed(
+    world: World,
+) -> None:
+    image = world.glance.upload("debian", store="edge1")
+    store = _Watched(MemoryConfig(EDGE))
+    store.put(image.id, size=GIB)
+    world.guests.refusals["start"] = HypervisorError("no KVM here")
+    with pytest.raises(HypervisorError, match="no KVM here"):
+        world.site(store=store).boot("debian", "vm1")
+    (warned,) = world.all(Warned)
+    assert isinstance(warned, Warned)
+    assert "disk vm1 is left behind" in warned.text
+    assert "cowpath disk delete vm1" in warned.text
+
+
+class _OvertakenOnce(MemoryStore):
+    """A store where another process makes the disk just before we do."""
+
+    def clone(self, base: Base, name: DiskName, size: Bytes | None = None) -> Disk:
+        if self.find_disk(name) is None:
+            super().clone(base, name, size)
+        return super().clone(base, name, size)
+
+
+def test_a_refused_guest_leaves_the_disk_that_another_process_made(
+    world: World,
+) -> None:
+    image = world.glance.upload("debian", store="edge1")
+    store = _OvertakenOnce(MemoryConfig(EDGE))
+    store.put(image.id, size=GIB)
+    world.guests.refusals["start"] = HypervisorError("no KVM here")
+    with pytest.raises(HypervisorError):
+        world.site(store=store).boot("debian", "vm1")
+    assert len(world.all(DiskAdopted)) == 1
+    assert store.find_disk(VM1) is not None
 
 
 def test_a_domain_s_name_is_refused_before_a_copy(world: World) -> None:

@@ -17,9 +17,19 @@ from cowpath.core.errors import (
     UnsuitableError,
     UntrustedError,
 )
-from cowpath.core.events import BaseFound, CopyFinished
-from cowpath.core.model import CopyAnswer, Image, ImageId, Location, Patience, StoreName
+from cowpath.core.events import BaseFound, CopyFinished, LookFailed
+from cowpath.core.model import (
+    Arrival,
+    Base,
+    CopyAnswer,
+    Image,
+    ImageId,
+    Location,
+    Patience,
+    StoreName,
+)
 from cowpath.provision.ensure import ensure_local
+from cowpath.stores.memory import MemoryConfig, MemoryStore
 from cowpath.testing.glance_scripts import (
     Pace,
     Rules,
@@ -339,3 +349,39 @@ def test_without_a_way_nothing_is_asked(world: World) -> None:
     with pytest.raises(NotFoundError, match="no way to bring it here"):
         ensure_local(image, replace(world.ports(), ways=()))
     assert world.asked() == []
+
+
+class _Hiccups(MemoryStore):
+    """A store that does not answer while `away`, as with an OSD that is out."""
+
+    away = False
+
+    def arrival(self, image: Image) -> Arrival | None:
+        self._check()
+        return super().arrival(image)
+
+    def find_base(self, image: Image) -> Base | None:
+        self._check()
+        return super().find_base(image)
+
+    def _check(self) -> None:
+        if self.away:
+            raise UnavailableError("the OSD does not answer")
+
+
+def test_our_own_store_may_be_away_for_a_while_during_a_copy(world: World) -> None:
+    store = world.stores[EDGE] = _Hiccups(MemoryConfig(EDGE))
+    image = world.glance.upload("debian")
+
+    def go() -> None:
+        store.away = True
+
+    def come_back() -> None:
+        store.away = False
+
+    world.glance.at(2, go)
+    world.glance.at(40, come_back)
+    base = world.site().place("debian")
+    assert base.image == image.id
+    assert world.clock.now() >= 40
+    assert world.all(LookFailed)

@@ -286,3 +286,9 @@ def test_bindings_that_are_not_there_are_named(missing: str) -> None:
     )
     for expected in ("store edge", sys.executable, f"python3-{missing}", missing):
         assert expected in done.stdout
+
+
+@pytest.mark.parametrize("images", [("vms",), ("images", "vms")])
+def test_disks_and_images_need_a_pool_each(images: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="a pool of their own"):
+        _config(images_pools=images)

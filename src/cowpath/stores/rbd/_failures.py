@@ -121,6 +121,11 @@ def _named(number: int, told: str) -> CowpathError:
         return ConflictError(f"{told}: choose another name, or delete that first")
     if number == errno.ENOENT:
         return NotFoundError(told)
+    if number == errno.EINVAL and told.startswith("cannot clone "):
+        return UsageError(
+            f"{told}. A snapshot that is not protected can be cloned in format 2 only: "
+            f"protect it (`rbd snap protect`), or set rbd_default_clone_format = 2"
+        )
     if number in {errno.EINVAL, errno.EDOM, errno.ERANGE}:
         return UsageError(told)
     if number == errno.ENOEXEC:
