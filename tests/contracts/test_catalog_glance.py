@@ -24,10 +24,11 @@ from cowpath.core.errors import (
 )
 from cowpath.core.model import CopyAnswer, Image, ImageId, StoreName
 from cowpath.core.ports import Catalog
-from cowpath.testing.catalog_doors import SMALL, CatalogDoors
+from cowpath.testing.catalog_doors import CatalogDoors
 from cowpath.testing.catalog_suite import CatalogSuite
 from cowpath.testing.clock import FakeClock
 from cowpath.testing.glance_simulator import GlanceSimulator
+from tests.contracts.simulator_doors import SimulatorDoors
 
 IMAGE = ImageId("6f2e1c0a-0000-4000-8000-00000000000a")
 EDGE = StoreName("edge1")
@@ -112,35 +113,12 @@ class JsonGlance:
         return Reply(200, body)
 
 
-class JsonDoors(CatalogDoors):
+class JsonDoors(SimulatorDoors):
     def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.glance = GlanceSimulator(self.clock)
+        clock = FakeClock()
+        super().__init__(GlanceSimulator(clock), clock)
         self.catalog = GlanceCatalog(JsonGlance(self.glance), page=2)
         self.member = GlanceCatalog(JsonGlance(self.glance.member()), page=2)
-
-    def upload(
-        self, name: str, *, size: int = SMALL, visibility: str = "public"
-    ) -> ImageId:
-        return self.glance.upload(name, size=size, visibility=visibility).id
-
-    def announce(self, name: str) -> ImageId:
-        return self.glance.announce(name).id
-
-    def delete(self, image: ImageId) -> None:
-        self.glance.delete(image)
-
-    def deactivate(self, image: ImageId) -> None:
-        self.glance.deactivate(image)
-
-    def leave_partial(self, image: ImageId, store: StoreName) -> None:
-        self.glance.leave_partial(image, store, SMALL // 2)
-
-    def remove_partial(self, image: ImageId, store: StoreName) -> None:
-        self.glance.remove_leftover(image, store)
-
-    def requests_about(self, image: ImageId) -> int:
-        return sum(request.subject == image for request in self.glance.requests)
 
 
 class TestGlanceOverJson(CatalogSuite):

@@ -29,14 +29,12 @@ def ensure_local(image: Image, here: SitePorts) -> Base:
 
 
 def _bring(image: Image, here: SitePorts) -> Base:
-    failures: list[CowpathError] = []
     for way in here.ways:
         try:
             return way.bring(image)
         except CowpathError as error:
             if way is here.ways[-1]:
                 raise
-            failures.append(error)
             here.observer.tell(Warned(f"{error}; trying the next way"))
     raise NotFoundError(
         f"image {image.id} ({image.name}) is not in store {here.store}, and no way to "
