@@ -10,6 +10,7 @@ from lab.ceph_conf import port_blocks
 from lab.ceph_daemons import Manager, Monitor, Osd
 from lab.ceph_secrets import COMPUTE_USER, define_secret
 from lab.ceph_users import IMAGES_POOL, USERS, VMS_POOL
+from lab.fault_proxy_service import FaultProxy
 from lab.files import ini
 from lab.glance import Glance
 from lab.glance_stores import RbdStores
@@ -21,6 +22,7 @@ from lab.services import Service, Step
 
 # Not those of the kind `files`: both may be up.
 _GLANCE_PORTS = range(19392, 19492)
+_PROXY_PORTS = range(19542, 19592)
 
 
 class CephLab:
@@ -33,6 +35,7 @@ class CephLab:
         self._monitors = _monitors(layout)
         stores = RbdStores(layout, self._monitors)
         self._glance = Glance(layout, stores, _GLANCE_PORTS)
+        self._proxy = FaultProxy(layout, self._glance.port_record, _PROXY_PORTS)
         self._libvirtd = Libvirtd(layout, _libvirt_mode())
         self._guest = StandardGuest(layout)
 
@@ -61,8 +64,8 @@ class CephLab:
 
     @property
     def services(self) -> Sequence[Service]:
-        """The clusters, Glance and libvirtd."""
-        return (*self.foundations, self._glance, self._libvirtd)
+        """The clusters, Glance and libvirtd, the fault proxy."""
+        return (*self.foundations, self._glance, self._libvirtd, self._proxy)
 
     @property
     def goods(self) -> Sequence[Step]:
@@ -89,6 +92,7 @@ class CephLab:
             sites={each.name: site_conf(each, uri) for each in self._monitors},
             facts={
                 "glance": self._glance.describe(),
+                "proxy": self._proxy.describe(),
                 "clusters": {each.name: _describe(each) for each in self._monitors},
                 "stores": {FILES_STORE: str(layout.store(FILES_STORE))},
                 "libvirt_uri": uri,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from lab import manifest
+from lab.fault_proxy_service import FaultProxy
 from lab.files import ini
 from lab.glance import Glance
 from lab.glance_stores import FileStores
@@ -14,6 +15,7 @@ from lab.services import Service, Step
 
 # Below the ports that the kernel gives to outgoing connections.
 _GLANCE_PORTS = range(19292, 19392)
+_PROXY_PORTS = range(19492, 19542)
 
 
 class FilesLab:
@@ -24,6 +26,7 @@ class FilesLab:
     def __init__(self) -> None:
         self._layout = standard(self.kind)
         self._glance = Glance(self._layout, FileStores(self._layout), _GLANCE_PORTS)
+        self._proxy = FaultProxy(self._layout, self._glance.port_record, _PROXY_PORTS)
         self._libvirtd = Libvirtd(self._layout, Session())
         self._guest = StandardGuest(self._layout)
 
@@ -39,8 +42,8 @@ class FilesLab:
 
     @property
     def services(self) -> Sequence[Service]:
-        """Glance and libvirtd."""
-        return (self._glance, self._libvirtd)
+        """Glance and libvirtd, the fault proxy."""
+        return (self._glance, self._libvirtd, self._proxy)
 
     @property
     def goods(self) -> Sequence[Step]:
@@ -56,6 +59,7 @@ class FilesLab:
             sites={site: site_conf(layout, site, uri) for site in SITES},
             facts={
                 "glance": self._glance.describe(),
+                "proxy": self._proxy.describe(),
                 "stores": {site: str(layout.store(site)) for site in SITES},
                 "disks": {site: str(layout.disks(site)) for site in SITES},
                 "libvirt_uri": uri,

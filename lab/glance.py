@@ -52,6 +52,11 @@ class Glance:
         return self.url
 
     @property
+    def port_record(self) -> Path:
+        """The file with its port, which another start may change."""
+        return self._home / "port"
+
+    @property
     def log(self) -> Path:
         """What Glance writes."""
         return self._home / "glance.log"
@@ -120,7 +125,7 @@ class Glance:
         for folder in self._folders():
             folder.mkdir(parents=True, exist_ok=True)
         self._make_database()
-        write(self._home / "port", f"{port}\n")
+        write(self.port_record, f"{port}\n")
         write(self.config_dir / "glance-api.conf", conf)
         write(self.config_dir / "paste.ini", glance_config.PASTE)
         write(self._home / "gunicorn.conf.py", glance_config.gunicorn(self._home, port))
@@ -179,7 +184,7 @@ class Glance:
     clear = stop
 
     def _kept_port(self) -> int:
-        return int(read(self._home / "port") or self._ports.start)
+        return int(read(self.port_record) or self._ports.start)
 
     def _choose_port(self) -> int:
         """Return the port of the last time, unless another program has it now."""

@@ -39,6 +39,11 @@ class Layout:
         return self.home / "glance"
 
     @property
+    def proxy(self) -> Path:
+        """The fault proxy's port and log."""
+        return self.home / "proxy"
+
+    @property
     def libvirt(self) -> Path:
         """The configuration, sockets, state and logs of libvirtd."""
         return self.home / "libvirt"

@@ -48,7 +48,7 @@ def test_a_compute_host_reads_images_and_writes_its_own_pool_only() -> None:
 
 
 def test_every_user_is_bound_to_pools_and_none_is_an_administrator() -> None:
-    assert set(USERS) == {"glance", "cowpath", "cowpath-ro"}
+    assert set(USERS) == {"glance", "cowpath", "cowpath-ro", "cowpath-repair"}
     for user in USERS.values():
         assert user.purpose
         assert not any("*" in words for words in user.caps.values())
@@ -162,7 +162,7 @@ def test_the_clusters_end_after_those_who_need_them() -> None:
     lab = ceph_lab.CephLab()
     names = [service.name for service in lab.services]
     daemons = [f"{name}-{kind}" for name in CLUSTERS for kind in ("mon", "osd", "mgr")]
-    assert names == [*daemons, "glance", "libvirtd"]
+    assert names == [*daemons, "glance", "libvirtd", "proxy"]
     assert [service.name for service in lab.foundations] == daemons
 
 
