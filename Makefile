@@ -12,7 +12,7 @@ export LAB_UV := $(abspath $(UV))
 # Behind a TLS-inspecting proxy only the system's certificates will do.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: help demo test check lint types arrows unit lab-up lab-down docs clean fmt \
+.PHONY: help demo test check mutations lint types arrows unit lab-up lab-down docs clean fmt \
   wheel-test lab-test bench-warm soak
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,7 +20,7 @@ help:  ## Show this list.
 demo: packages $(BIN)/.synced  ## Boot an image at a site that does not have it.
 	$(BIN)/python -m lab.demo --kind $(KIND)
 
-test: packages check docs wheel-test lab-test  ## Everything: checks, docs, the real services.
+test: packages check docs mutations wheel-test lab-test  ## Everything: checks, docs, the real services.
 
 lab-test: packages $(BIN)/.synced  ## The tests on the real services, file stores and Ceph.
 	$(BIN)/pytest -q tests/contracts tests/doors
@@ -58,6 +58,9 @@ arrows: $(BIN)/.synced
 
 unit: $(BIN)/.synced
 	$(BIN)/pytest -q tests/unit tests/flows
+
+mutations: $(BIN)/.synced  ## Nova's rules, put back one by one: a test must notice each.
+	$(BIN)/pytest -q -m mutation tests/mutations
 
 wheel-test: $(BIN)/.synced  ## The wheel in a clean environment: library and CLI.
 	$(BIN)/pytest -q -m wheel tests/doors

@@ -143,7 +143,7 @@ def cowpath(cluster: Cluster, base: str) -> Callable[[str], None]:
         pool=store,
         hypervisor=WhenNeeded(LibvirtConfig()),
         ways=(),
-        way_to=nobody,
+        placer=nobody,
         patience=Patience(),
         clock=SystemClock(),
         observer=Silence(),

@@ -16,12 +16,17 @@ from oslo_config import cfg
 from cowpath.core import errors, events
 from cowpath.doors.cli.exits import EXIT_CODES, exit_code, table
 from cowpath.doors.cli.main import app
-from cowpath.options import COWPATH_OPTS, LIBVIRT_OPTS
+from cowpath.options import list_opts
 from lab.ceph_users import USERS
 
 _PLACE = re.compile(r"^<!-- generated: (\w+)(?: (\w+))? -->$", re.MULTILINE)
-_GROUPS = {"libvirt": LIBVIRT_OPTS, "cowpath": COWPATH_OPTS}
-_KINDS = {cfg.IntOpt: "integer", cfg.ListOpt: "list", cfg.StrOpt: "string"}
+_GROUPS = dict(list_opts())
+_KINDS = {
+    cfg.BoolOpt: "true or false",
+    cfg.IntOpt: "integer",
+    cfg.ListOpt: "list",
+    cfg.StrOpt: "string",
+}
 
 
 def expand(page: str) -> str:

@@ -52,6 +52,24 @@ USERS: Mapping[str, User] = {
             f"profile rbd-read-only pool={IMAGES_POOL}",
         },
     ),
+    # Found by leaving out one after the other. To move an image to the trash and back,
+    # librbd writes into these objects of the pool, and never into its data: the
+    # image's name, the list of names, that of the trash, and the image's header, whose
+    # lock it takes (the monitors' profile rbd lets it take that from a killed client).
+    # cowpath.* holds the lock by which repairs keep out of each other's way.
+    "cowpath-repair": User(
+        "Repairs: moves what a broken copy left to the trash; cannot remove it, and "
+        "cannot write to images.",
+        {
+            "mon": "profile rbd",
+            "osd": f"profile rbd-read-only pool={IMAGES_POOL}, "
+            f"allow wx pool={IMAGES_POOL} object_prefix rbd_id., "
+            f"allow x pool={IMAGES_POOL} object_prefix rbd_directory, "
+            f"allow x pool={IMAGES_POOL} object_prefix rbd_trash, "
+            f"allow rwx pool={IMAGES_POOL} object_prefix rbd_header., "
+            f"allow x pool={IMAGES_POOL} object_prefix cowpath.",
+        },
+    ),
     # The monitors' profile rbd-read-only would let it blocklist other clients. An
     # image's clones are looked for in every pool, whoever may read that pool.
     "cowpath-ro": User(

@@ -1,6 +1,6 @@
 """How hypothesis runs: the same examples every time, or many new ones for a soak."""
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # A busy machine is no reason to fail, hence no deadline; runs must be repeatable.
 settings.register_profile(
@@ -8,6 +8,12 @@ settings.register_profile(
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
+)
+# tests/mutations: that one example fails is enough, it need not be made small.
+settings.register_profile(
+    "mutant",
+    settings.get_profile("house"),
+    phases=(Phase.explicit, Phase.generate),
 )
 # pytest --hypothesis-profile=soak
 settings.register_profile(

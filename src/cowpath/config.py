@@ -17,9 +17,9 @@ from oslo_config import cfg
 from cowpath.catalog.config import GlanceConfig
 from cowpath.catalog.session import auth_option_names
 from cowpath.core.errors import ConfigError, UsageError
-from cowpath.core.model import Patience, StoreName, store_name
+from cowpath.core.model import Bytes, Patience, StoreName, parse_bytes, store_name
 from cowpath.hypervisor.config import DEFAULT_URI, DiskOptions, LibvirtConfig
-from cowpath.options import COWPATH_OPTS, GROUP, LIBVIRT, list_opts
+from cowpath.options import COPY_GROUP, GROUP, LIBVIRT, list_opts
 from cowpath.stores import StoreConfig
 from cowpath.stores.file.config import FileConfig
 from cowpath.stores.memory import MemoryConfig
@@ -58,6 +58,10 @@ class Config:
     Attributes:
         kind: A key of `STORES`.
         store: What that kind must be told; its `store` is this site's Glance store.
+        glance: Where Glance is, and who we are.
+        copier: Who asks for copies; None: we do.
+        min_free: Bytes that a copy must leave free here; None: any number.
+        repair: Leftovers in this site's store may be set aside.
         files: The configuration files that were read.
         settings: Every effective value, for people to read.
     """
@@ -67,6 +71,9 @@ class Config:
     patience: Patience
     glance: GlanceConfig
     hypervisor: LibvirtConfig
+    copier: GlanceConfig | None = None
+    min_free: Bytes | None = None
+    repair: bool = False
     files: tuple[str, ...] = ()
     settings: tuple[Setting, ...] = ()
 
@@ -122,34 +129,73 @@ def _parse(files: Sequence[str]) -> cfg.ConfigOpts:
 def _config(
     conf: cfg.ConfigOpts, files: tuple[str, ...], written: Mapping[_Key, _Written]
 ) -> Config:
-    nova, own = conf[LIBVIRT], conf[GROUP]
-    auth = _auth(conf, written)
+    own = conf[GROUP]
+    auths = {group: _auth(conf, group, written) for group in (GROUP, COPY_GROUP)}
     # Reading every value checks every bound, also of those that are not used.
-    settings = tuple(_settings(conf, auth, written))
-    busy = nova.rbd_destroy_volume_retries if own.store_kind == "rbd" else 0
+    settings = tuple(_settings(conf, auths, written))
     return Config(
         kind=own.store_kind,
         store=_store(conf),
-        patience=Patience(
-            timeout=nova.images_rbd_glance_copy_timeout,
-            poll=nova.images_rbd_glance_copy_poll_interval,
-            queue=own.copy_queue_timeout,
-            grace=own.copy_grace,
-            busy_retries=busy,
-            busy_interval=max(1, nova.rbd_destroy_volume_retry_interval),
-        ),
-        glance=GlanceConfig(
-            own.cloud,
-            own.auth_type,
-            auth,
-            own.endpoint_override,
-            own.region_name,
-            own.interface,
-        ),
+        patience=_patience(conf),
+        glance=_glance(conf, GROUP, auths),
         hypervisor=_hypervisor(conf),
+        copier=_copier(conf, auths),
+        min_free=_min_free(conf),
+        repair=own.set_aside_leftovers,
         files=files,
         settings=settings,
     )
+
+
+def _patience(conf: cfg.ConfigOpts) -> Patience:
+    nova, own = conf[LIBVIRT], conf[GROUP]
+    return Patience(
+        timeout=nova.images_rbd_glance_copy_timeout,
+        poll=nova.images_rbd_glance_copy_poll_interval,
+        queue=own.copy_queue_timeout,
+        stall=own.copy_stall,
+        dead_lock=own.pass_dead_lock_after,
+        grace=own.copy_grace,
+        busy_retries=nova.rbd_destroy_volume_retries if own.store_kind == "rbd" else 0,
+        busy_interval=max(1, nova.rbd_destroy_volume_retry_interval),
+    )
+
+
+def _glance(
+    conf: cfg.ConfigOpts, group: str, auths: Mapping[str, Mapping[str, str]]
+) -> GlanceConfig:
+    told = conf[group]
+    return GlanceConfig(
+        told.cloud,
+        told.auth_type,
+        auths[group],
+        told.endpoint_override,
+        told.region_name,
+        told.interface,
+        group=group,
+    )
+
+
+def _copier(
+    conf: cfg.ConfigOpts, auths: Mapping[str, Mapping[str, str]]
+) -> GlanceConfig | None:
+    told = conf[COPY_GROUP]
+    if told.cloud or told.auth_type:
+        return _glance(conf, COPY_GROUP, auths)
+    if told.endpoint_override or told.region_name or told.interface:
+        raise ConfigError(
+            f"[{COPY_GROUP}] says where Glance is but not who asks it: set its cloud, "
+            f"or auth_type and that plugin's options, or empty the group"
+        )
+    return None
+
+
+def _min_free(conf: cfg.ConfigOpts) -> Bytes | None:
+    told = conf[GROUP].min_free.strip()
+    try:
+        return None if told in {"", "0"} else parse_bytes(told)
+    except UsageError as error:
+        raise ConfigError(f"[{GROUP}] min_free: {error}") from error
 
 
 def _store(conf: cfg.ConfigOpts) -> StoreConfig:
@@ -178,6 +224,7 @@ def _rbd_store(conf: cfg.ConfigOpts, name: StoreName) -> RbdConfig:
         secret=nova.rbd_secret_uuid or "",
         connect_timeout=nova.rbd_connect_timeout,
         op_timeout=own.rbd_op_timeout,
+        repair_user=own.repair_rbd_user,
     )
 
 
@@ -228,26 +275,30 @@ def _written(files: Sequence[str]) -> dict[_Key, _Written]:
     return found
 
 
-def _auth(conf: cfg.ConfigOpts, written: Mapping[_Key, _Written]) -> dict[str, str]:
+def _auth(
+    conf: cfg.ConfigOpts, group: str, written: Mapping[_Key, _Written]
+) -> dict[str, str]:
     """Return the auth plugin's options; any other key that is not ours is an error."""
     section = {
-        key: value for (group, key), (value, _) in written.items() if group == GROUP
+        key: value for (where, key), (value, _) in written.items() if where == group
     }
-    kind = conf[GROUP].auth_type
+    kind = conf[group].auth_type
     plugin = auth_option_names(kind) if kind else frozenset[str]()
-    ours = {option.dest for option in COWPATH_OPTS}
+    ours = {option.dest for option in dict(list_opts())[group]}
     for key in section:
         if key not in ours | plugin:
             near = difflib.get_close_matches(key, sorted(ours | plugin), n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigError(
-                f"[{GROUP}] has an unknown key {key}{hint} (cowpath config lists all)"
+                f"[{group}] has an unknown key {key}{hint} (cowpath config lists all)"
             )
     return {key: value for key, value in section.items() if key in plugin}
 
 
 def _settings(
-    conf: cfg.ConfigOpts, auth: Mapping[str, str], written: Mapping[_Key, _Written]
+    conf: cfg.ConfigOpts,
+    auths: Mapping[str, Mapping[str, str]],
+    written: Mapping[_Key, _Written],
 ) -> list[Setting]:
     made = [
         Setting(
@@ -261,7 +312,8 @@ def _settings(
         for option in options
     ]
     return made + [
-        Setting(GROUP, key, _masked(key, value), written[GROUP, key][1], "auth_type's")
+        Setting(group, key, _masked(key, value), written[group, key][1], "auth_type's")
+        for group, auth in auths.items()
         for key, value in sorted(auth.items())
     ]
 

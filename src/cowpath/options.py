@@ -8,6 +8,7 @@ from oslo_config import cfg
 from cowpath.stores import STORES
 
 GROUP = "cowpath"
+COPY_GROUP = "cowpath_copy"
 LIBVIRT = "libvirt"
 
 LIBVIRT_OPTS: tuple[cfg.Opt, ...] = (
@@ -95,6 +96,37 @@ LIBVIRT_OPTS: tuple[cfg.Opt, ...] = (
 )
 """Options that nova.conf already has; same names, same meanings."""
 
+CREDENTIAL_OPTS: tuple[cfg.Opt, ...] = (
+    cfg.StrOpt(
+        "cloud",
+        default="",
+        help="A cloud of clouds.yaml; empty: OS_CLOUD or the OS_* variables, unless "
+        "auth_type is set here.",
+    ),
+    cfg.StrOpt(
+        "auth_type",
+        default="",
+        help="A keystoneauth plugin, such as v3password or "
+        "v3applicationcredential; its options (auth_url, username, …) stand in this "
+        "group too. Empty: clouds.yaml or the OS_* variables.",
+    ),
+    cfg.StrOpt(
+        "endpoint_override",
+        default="",
+        help="The image service's root URL, without /v2; empty: the one of the "
+        "service catalogue.",
+    ),
+    cfg.StrOpt("region_name", default="", help="The region of the image service."),
+    cfg.StrOpt(
+        "interface",
+        default="",
+        choices=("", "public", "internal", "admin"),
+        help="Which endpoint of the service catalogue is used; empty: the cloud's, or "
+        "public.",
+    ),
+)
+"""Who we are to Glance, and which one it is."""
+
 COWPATH_OPTS: tuple[cfg.Opt, ...] = (
     cfg.StrOpt(
         "store_kind",
@@ -147,37 +179,56 @@ COWPATH_OPTS: tuple[cfg.Opt, ...] = (
         help="Seconds after acceptance during which a failure that Glance listed "
         "before is not believed: Glance clears it only when its task starts.",
     ),
-    cfg.StrOpt(
-        "cloud",
-        default="",
-        help="A cloud of clouds.yaml; empty: OS_CLOUD or the OS_* variables, unless "
-        "auth_type is set here.",
+    cfg.IntOpt(
+        "copy_stall",
+        default=180,
+        min=0,
+        help="Seconds without growth, after the first bytes arrived, that end the wait "
+        "for a copy; 0: no such bound. Longer where what is left could all be zeros, "
+        "which a thin store does not allocate: a second for each 100 MiB.",
+    ),
+    cfg.IntOpt(
+        "pass_dead_lock_after",
+        default=0,
+        min=0,
+        help="Seconds without a sign of life after which Glance is asked for a copy "
+        "although an import lock is held. 0: never. Glance itself refuses for 60 "
+        "minutes (120 if the task never began) and then hands the lock over, even "
+        "under an import whose staging is alive and slow: set it only where staging "
+        "an image never takes an hour.",
     ),
     cfg.StrOpt(
-        "auth_type",
-        default="",
-        help="A keystoneauth plugin, such as v3password or "
-        "v3applicationcredential; its options (auth_url, username, …) stand in this "
-        "group too. Empty: clouds.yaml or the OS_* variables.",
+        "min_free",
+        default="0",
+        help="Bytes (100G, 1T) that a copy must leave free in this site's store; one "
+        "that would leave less is not asked for. 0: no such guard.",
+    ),
+    cfg.BoolOpt(
+        "set_aside_leftovers",
+        default=False,
+        help="Move what a broken copy left in this site's store out of Glance's way: "
+        "into the RBD trash of images_pool, or below disks_dir. Only what Glance "
+        "neither lists nor imports, and nobody has open or cloned; nothing is removed.",
     ),
     cfg.StrOpt(
-        "endpoint_override",
+        "repair_rbd_user",
         default="",
-        help="The image service's root URL, without /v2; empty: the one of the "
-        "service catalogue.",
+        help="store_kind rbd: the cephx user, without `client.`, that may move "
+        "leftovers in images_pool to the trash; used for nothing else. Empty: "
+        "rbd_user, which needs no such right otherwise.",
     ),
-    cfg.StrOpt("region_name", default="", help="The region of the image service."),
-    cfg.StrOpt(
-        "interface",
-        default="",
-        choices=("", "public", "internal", "admin"),
-        help="Which endpoint of the service catalogue is used; empty: the cloud's, or "
-        "public.",
-    ),
+    *CREDENTIAL_OPTS,
 )
 """What Nova has no name for."""
+
+COPY_OPTS: tuple[cfg.Opt, ...] = CREDENTIAL_OPTS
+"""Credentials with which copies are asked for, where they are not the caller's."""
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return our options by group, for oslo.config's generator and the docs."""
-    return [(LIBVIRT, list(LIBVIRT_OPTS)), (GROUP, list(COWPATH_OPTS))]
+    return [
+        (LIBVIRT, list(LIBVIRT_OPTS)),
+        (GROUP, list(COWPATH_OPTS)),
+        (COPY_GROUP, list(COPY_OPTS)),
+    ]

@@ -1,8 +1,9 @@
 """A site: the verbs bound to its ports. What the library and every door use."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
+from cowpath.core.errors import CowpathError
 from cowpath.core.model import (
     Base,
     Bytes,
@@ -79,14 +80,40 @@ class Site:
         target = self._store(store)
         return place.place_image(self._find(image), target, self._ports)
 
+    def place_all(
+        self, image: str, stores: Sequence[str]
+    ) -> dict[StoreName, Base | CowpathError]:
+        """Return the image's base in each of `stores`, or why it has none.
+
+        One request to Glance copies to all that lack it.
+
+        Raises:
+            UnsuitableError: It is not active, not raw, or has no bytes.
+        """
+        targets = self._stores(stores)
+        return place.place_all(self._find(image), targets, self._ports)
+
     def request_copy(self, image: str, store: str | None = None) -> CopyAnswer:
         """Ask Glance for a copy in `store` (this site's) and do not wait for it.
 
         Raises:
             ForbiddenError: Policy or quota refuses it.
+            CopyBusyError: Another import of the image is running.
         """
         target = self._store(store)
-        return place.request_copy(self._find(image), target, self._ports)
+        return self.request_copies(image, (target,))[target]
+
+    def request_copies(
+        self, image: str, stores: Sequence[str] = ()
+    ) -> dict[StoreName, CopyAnswer]:
+        """Ask Glance for copies in `stores` (this site's) and do not wait for them.
+
+        Raises:
+            ForbiddenError: Policy or quota refuses it.
+            CopyBusyError: Another import of the image is running.
+        """
+        targets = self._stores(stores)
+        return place.request_copies(self._find(image), targets, self._ports)
 
     def create_disk(self, image: str, name: str, size: str | int | None = None) -> Disk:
         """Return a copy-on-write disk of the image, placing that here first.
@@ -169,6 +196,10 @@ class Site:
 
     def _store(self, store: str | None) -> StoreName:
         return self.store if store is None else store_name(store)
+
+    def _stores(self, stores: Sequence[str]) -> list[StoreName]:
+        names = [store_name(store) for store in stores]
+        return list(dict.fromkeys(names)) or [self.store]
 
 
 def _size(size: str | int | None) -> Bytes | None:

@@ -4,16 +4,17 @@ import random
 from collections.abc import Sequence
 
 from cowpath.catalog.glance import GlanceCatalog
+from cowpath.catalog.on_behalf import OnBehalf
 from cowpath.catalog.session import connect
 from cowpath.catalog.when_asked import WhenAsked
 from cowpath.clock import SystemClock
 from cowpath.config import Config, load
-from cowpath.core.model import Base, StoreName
-from cowpath.core.ports import Bases, Observer, SitePorts
+from cowpath.core.model import StoreName
+from cowpath.core.ports import Catalog, Observer, SitePorts
 from cowpath.hypervisor.when_needed import WhenNeeded
 from cowpath.observers.silence import Silence
-from cowpath.provision.inflight import Inflight
 from cowpath.provision.ways.ask_glance import AskGlance
+from cowpath.provision.ways.following import Target
 from cowpath.site import Site
 from cowpath.stores import STORES
 from cowpath.stores.elsewhere import ElsewhereBases
@@ -27,40 +28,50 @@ def build(config: Config, observer: Observer | None = None) -> Site:
         observer: Is told what happens; None: nobody is.
     """
     watcher = observer or Silence()
-    catalog = GlanceCatalog(WhenAsked(lambda: connect(config.glance)))
     clock = SystemClock()
+    catalog = _catalog(config)
     store = STORES[config.kind].make(config.store, clock)
-
-    inflight: Inflight[Base] = Inflight()
-
-    def way_to(name: StoreName, bases: Bases) -> AskGlance:
-        return AskGlance(
-            store=name,
-            catalog=catalog,
-            bases=bases,
-            patience=config.patience,
-            clock=clock,
-            observer=watcher,
-            jitter=random.random,
-            inflight=inflight,
-        )
-
+    here = Target(
+        config.store.store, store, store, min_free=config.min_free, repair=config.repair
+    )
+    way = AskGlance(
+        store=here.store,
+        target=lambda name: here if name == here.store else elsewhere(name),
+        catalog=catalog,
+        patience=config.patience,
+        clock=clock,
+        observer=watcher,
+        jitter=random.random,
+    )
     return Site(
         SitePorts(
-            store=config.store.store,
+            store=here.store,
             catalog=catalog,
             bases=store,
             disks=store,
             pool=store,
             hypervisor=WhenNeeded(config.hypervisor),
-            ways=(way_to(config.store.store, store),),
-            way_to=lambda name: way_to(name, ElsewhereBases(name)),
+            ways=(way,),
+            placer=way,
             patience=config.patience,
             clock=clock,
             observer=watcher,
             close=store.close,
         )
     )
+
+
+def elsewhere(store: StoreName) -> Target:
+    """Return another site's store, as far as it can be seen from here."""
+    return Target(store, ElsewhereBases(store))
+
+
+def _catalog(config: Config) -> Catalog:
+    own = GlanceCatalog(WhenAsked(lambda: connect(config.glance)))
+    if config.copier is None:
+        return own
+    copier = config.copier
+    return OnBehalf(own, GlanceCatalog(WhenAsked(lambda: connect(copier))))
 
 
 def open_site(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
@@ -32,7 +33,10 @@ from tests.contracts.simulator_doors import SimulatorDoors
 
 IMAGE = ImageId("6f2e1c0a-0000-4000-8000-00000000000a")
 EDGE = StoreName("edge1")
+SIMILAR = StoreName("edge10")
 ENDPOINT = "http://glance.example:9292"
+NOW = 1_795_000_000.0
+"""What the clock of the simulated Glance's host shows, always."""
 
 _ERRORS: tuple[tuple[type[CowpathError], int, str], ...] = (
     (QuotaError, 413, "Project p is over a limit for ['image_size_total']"),
@@ -66,11 +70,11 @@ class JsonGlance:
         image = ImageId(unquote(url.path.split("/")[3]))
         try:
             if method == "GET":
-                return Reply(200, _json(self._catalog.get(image)))
+                return Reply(200, _json(self._catalog.get(image)), NOW)
             return self._copy(image, json or {})
         except NotFoundError as error:
-            if "no store" in str(error):
-                return _error(409, "Store for identifier nosuch not found")
+            if named := re.search(r"no store (\S+)", str(error)):
+                return _error(409, f"Store for identifier {named[1]} not found")
             return _error(404, f"No image found with ID {image}")
 
     def _copy(self, image: ImageId, json: Mapping[str, object]) -> Reply:
@@ -78,8 +82,9 @@ class JsonGlance:
         assert json["all_stores_must_succeed"] is False
         stores = json["stores"]
         assert isinstance(stores, list)
+        assert len({*stores}) == len(stores) > 0
         try:
-            answer = self._catalog.copy(image, stores[0])
+            answer = self._catalog.copy(image, stores)
         except tuple(kind for kind, _, _ in _ERRORS) as error:
             found = (row for row in _ERRORS if isinstance(error, row[0]))
             _, status, words = next(found)
@@ -110,7 +115,7 @@ class JsonGlance:
         if len(rows) >= limit:
             rest = re.sub(r"&marker=[^&]*", "", query)
             body["next"] = f"/v2/images?{rest}&marker={rows[limit - 1].id}"
-        return Reply(200, body)
+        return Reply(200, body, NOW)
 
 
 class JsonDoors(SimulatorDoors):
@@ -135,12 +140,15 @@ class Says:
     def __init__(self, *replies: Reply) -> None:
         self.replies = list(replies)
         self.asked: list[str] = []
+        self.sent: list[Mapping[str, object]] = []
 
     def request(
         self, method: str, path: str, json: Mapping[str, object] | None = None
     ) -> Reply:
         assert (json is None) == (method == "GET")
         self.asked.append(f"{method} {path}")
+        if json is not None:
+            self.sent.append(json)
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
 
@@ -174,7 +182,7 @@ def test_refusals_of_a_copy(
 ) -> None:
     transport = Says(_error(status, told) if told else Reply(status, "<html>"))
     with pytest.raises(kind, match=f"(?s){words}") as caught:
-        GlanceCatalog(transport).copy(IMAGE, EDGE)
+        GlanceCatalog(transport).copy(IMAGE, [EDGE])
     assert type(caught.value) is kind
     assert len(transport.asked) == 1
     if status not in {429, 500}:
@@ -199,14 +207,14 @@ def test_refusals_of_a_copy(
 )
 def test_answers_to_a_copy(status: int, told: str, answer: CopyAnswer) -> None:
     transport = Says(_error(status, told) if told else Reply(status))
-    assert GlanceCatalog(transport).copy(IMAGE, EDGE) is answer
+    assert GlanceCatalog(transport).copy(IMAGE, [EDGE]) is answer
 
 
 def test_an_unknown_store_survives_a_failing_list_of_stores() -> None:
     refusal = _error(409, "Store for identifier edge1 not found")
     transport = Says(refusal, Reply(503))
     with pytest.raises(NotFoundError, match="could not be listed"):
-        GlanceCatalog(transport).copy(IMAGE, EDGE)
+        GlanceCatalog(transport).copy(IMAGE, [EDGE])
     assert len(transport.asked) == 2
 
 
@@ -273,7 +281,47 @@ def test_an_unknown_store_may_be_a_slip_or_the_sites_own() -> None:
     transport = Says(refusal, Reply(200, {"stores": [{"id": "central"}]}))
     words = "no store edge1.*has central: check the spelling.*_glance_store_name"
     with pytest.raises(NotFoundError, match=words):
-        GlanceCatalog(transport).copy(IMAGE, EDGE)
+        GlanceCatalog(transport).copy(IMAGE, [EDGE])
+
+
+def test_several_stores_are_named_in_one_request() -> None:
+    transport = Says(Reply(202))
+    answer = GlanceCatalog(transport).copy(IMAGE, [SIMILAR, EDGE, SIMILAR])
+    assert answer is CopyAnswer.ACCEPTED
+    assert transport.asked == [f"POST /v2/images/{IMAGE}/import"]
+    (sent,) = transport.sent
+    assert sent["stores"] == [SIMILAR, EDGE]
+    assert sent["all_stores_must_succeed"] is False
+
+
+def test_a_copy_to_no_store_is_no_request() -> None:
+    transport = Says(Reply(202))
+    with pytest.raises(UsageError, match=f"(?s)no store.*{IMAGE}.*--store"):
+        GlanceCatalog(transport).copy(IMAGE, [])
+    assert transport.asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "words"),
+    [
+        (403, "no", f"the copy of image {IMAGE} to stores edge1, edge10"),
+        (409, "Store for identifier edge10 not found", "no store edge10, so the copy"),
+        (409, "Store for identifier x not found", "no store edge1 or edge10, so"),
+        (409, "Unknown scheme 'x'", "no store edge1 or edge10, so the copy"),
+        (409, "Only images with status active", "copy it to stores edge1, edge10"),
+        (413, "over", "to stores edge1, edge10"),
+        (500, "broken", "to stores edge1, edge10"),
+    ],
+)
+def test_refusals_of_several_name_them_all(status: int, told: str, words: str) -> None:
+    transport = Says(_error(status, told), Reply(503))
+    with pytest.raises(CowpathError, match=re.escape(words)):
+        GlanceCatalog(transport).copy(IMAGE, [EDGE, SIMILAR])
+
+
+def test_a_policy_that_forbids_copying_names_the_way_around() -> None:
+    with pytest.raises(ForbiddenError, match=r"\[cowpath_copy\]"):
+        GlanceCatalog(Says(Reply(403))).copy(IMAGE, [EDGE])
 
 
 def test_a_list_without_end_ends() -> None:
@@ -319,7 +367,7 @@ def test_whatever_is_replied_only_our_errors_are_raised(
         _stores,
         lambda catalog: catalog.find(ref),
         lambda catalog: catalog.find(IMAGE),
-        lambda catalog: catalog.copy(IMAGE, EDGE),
+        lambda catalog: catalog.copy(IMAGE, [EDGE]),
     )
     for call in calls:
         with suppress(CowpathError):
@@ -342,6 +390,10 @@ def _folded(name: str) -> str:
     return name.rstrip().casefold()
 
 
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _json(image: Image) -> dict[str, object]:
     algorithm, _, value = (image.hash or ":").partition(":")
     told: dict[str, object] = {
@@ -353,6 +405,7 @@ def _json(image: Image) -> dict[str, object]:
         "min_disk": image.min_disk,
         "visibility": image.visibility,
         "created_at": image.created,
+        "updated_at": _time(NOW - (image.idle or 0)),
         "os_hash_algo": algorithm or None,
         "os_hash_value": value or None,
     }

@@ -1,18 +1,14 @@
 """The file store keeps every promise of a store, and some of its own."""
 
 import fcntl
-import hashlib
 import itertools
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Self
 
 import pytest
 
@@ -26,16 +22,10 @@ from cowpath.core.errors import (
 from cowpath.core.model import (
     Base,
     Bytes,
-    Disk,
     DiskName,
-    FileSource,
     Image,
-    ImageId,
-    Location,
-    StoreName,
     disk_name,
 )
-from cowpath.core.ports import Store
 from cowpath.core.rules import check_adoption
 from cowpath.stores import STORES
 from cowpath.stores.file.config import FileConfig
@@ -43,125 +33,19 @@ from cowpath.testing.store_doors import StoreDoors
 from cowpath.testing.store_fixtures import IMAGE, SIZE
 from cowpath.testing.store_lives import pattern
 from cowpath.testing.store_suite import StoreSuite
+from tests.contracts.file_doors import (
+    EDGE,
+    NOBODY,
+    Child,
+    FileDoors,
+    become_nobody,
+    need_root,
+    small_filesystem,
+)
 
 DATA = pattern(1, SIZE)
-_NOBODY = 65534
 # An overlay takes 196 KiB, its mark one page more.
 _ROOMS = [1024 * kib for kib in (0, 4, 8, 64, 128, *range(184, 212, 4), 256)]
-_EDGE = StoreName("edge1")
-
-
-class FileDoors(StoreDoors):
-    """Two directories, looked at with the operating system and QEMU's tools only."""
-
-    def __init__(self, home: Path) -> None:
-        # Characters that QEMU gives a meaning, where a path lets it.
-        self.images = home / "glance images:1,a%20b"
-        self.disks = home / "-o disks:2,b"
-        self.bases = self.disks / "bases"
-        self.images.mkdir()
-        self.config = FileConfig(_EDGE, str(self.images), str(self.disks))
-        self.store = self.another()
-        self.name = _EDGE
-
-    def another(self) -> Store:
-        return STORES["file"].make(self.config, SystemClock())
-
-    def put(self, image: ImageId, data: bytes, present: int | None = None) -> None:
-        (self.images / image).write_bytes(data[:present])
-
-    def remove(self, image: ImageId) -> None:
-        (self.images / image).unlink()
-
-    def location(self, image: ImageId) -> Location:
-        # As glance_store's get_uri does: not encoded.
-        return Location(f"file://{self.images}/{image}", _EDGE)
-
-    def forged(self, image: ImageId, other: ImageId) -> dict[str, str]:
-        link = self.images.with_name("link")
-        if not link.is_symlink():
-            link.symlink_to(self.images)
-        here = self.images
-        return {
-            "another directory": f"file:///etc/{image}",
-            "another image's": f"file://{here}/{other}",
-            "dots": f"file://{here}/../{here.name}/{image}",
-            "encoded dots": f"file://{here}/%2e%2e/{here.name}/{image}",
-            "dots to another's": f"file://{here}/{image}/../{other}",
-            "through a link": f"file://{link}/{image}",
-            "another scheme": f"filesystem://{here}/{image}",
-            "a web server": f"http://{here}/{image}",
-            "a host": f"file://host{here}/{image}",
-            "localhost": f"file://localhost{here}/{image}",
-            "a query": f"file://{here}/{image}?x",
-            "a fragment": f"file://{here}/{image}#x",
-            "doubled slash": f"file://{here}//{image}",
-            "no path": "file://",
-            "no scheme": f"{here}/{image}",
-            "a newline": f"file://{here}/{image}\n",
-            "a null": f"file://{here}/{image}\0",
-            "json": f'json:{{"file.filename": "{here}/{image}"}}',
-        }
-
-    def read(self, disk: Disk) -> bytes:
-        with tempfile.TemporaryDirectory() as home:
-            raw = Path(home) / "raw"
-            _run(
-                "qemu-img",
-                "convert",
-                "-U",
-                "-f",
-                "qcow2",
-                "-O",
-                "raw",
-                _path(disk),
-                raw,
-            )
-            return raw.read_bytes()
-
-    def write(self, disk: Disk, offset: int, data: bytes) -> None:
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(data)
-            file.flush()
-            order = f"write -s {file.name} {offset} {len(data)}"
-            said = _run("qemu-io", "-f", "qcow2", "-c", order, _path(disk))
-            assert f"wrote {len(data)}/{len(data)}" in said
-
-    @contextmanager
-    def held(self, disk: Disk) -> Iterator[None]:
-        pipe = subprocess.PIPE
-        command = ["qemu-io", "-f", "qcow2", _path(disk)]
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as guest:
-            assert guest.stdin
-            assert guest.stdout
-            guest.stdin.write("length\n")
-            guest.stdin.flush()
-            assert "MiB" in guest.stdout.readline()
-            yield
-            guest.stdin.close()
-
-    def copy(self, disk: Disk, name: DiskName) -> None:
-        shutil.copy2(_path(disk), self.disks / f"{name}.qcow2")
-
-    def everything(self) -> object:
-        return {
-            str(path): (path.stat().st_ino, hashlib.sha256(path.read_bytes()).digest())
-            for path in self.images.parent.rglob("*")
-            if path.is_file() and path.name != "lock"
-        }
-
-    def fill_up(self) -> None:
-        self.leave(0)
-
-    def leave(self, room: int) -> None:
-        """Leave so many bytes; on a small filesystem only."""
-        ballast = self.images / "ballast"
-        with ballast.open("wb", buffering=0) as file, suppress(OSError):
-            while True:
-                file.write(bytes(4096))
-        size = max(0, ballast.stat().st_size - room)
-        with ballast.open("r+b") as file:
-            file.truncate(size)
 
 
 class TestFileStore(StoreSuite):
@@ -212,7 +96,7 @@ class TestKilled:
         go = tmp_path / "go"
         os.mkfifo(go)
         fake = f'kill -9 $PPID; read line < {go}; exec /usr/bin/qemu-img "$@"'
-        with _Child(lambda: _clone_with(fake, site, base, disk_name("a"))) as child:
+        with Child(lambda: _clone_with(fake, site, base, disk_name("a"))) as child:
             assert child.code() == -signal.SIGKILL
         lock = site.disks / ".cowpath" / "lock"
         with lock.open() as file, pytest.raises(BlockingIOError):
@@ -228,8 +112,8 @@ class TestKilled:
                 site.another().clone(base, disk_name(f"w{number}-{turn}"))
 
         with ExitStack() as children:
-            children.enter_context(_Child(lambda: work(1)))
-            children.enter_context(_Child(lambda: work(2)))
+            children.enter_context(Child(lambda: work(1)))
+            children.enter_context(Child(lambda: work(2)))
             for turn in range(6):
                 site.another().clone(base, disk_name(f"mine-{turn}"))
         site.store.clone(base, disk_name("last"))
@@ -246,7 +130,7 @@ def test_one_of_many_processes_gets_a_name(site: FileDoors, base: Base) -> None:
             os._exit(7)
 
     with ExitStack() as stack:
-        children = [stack.enter_context(_Child(work)) for _ in range(6)]
+        children = [stack.enter_context(Child(work)) for _ in range(6)]
         assert sorted(child.code() for child in children) == [0] * 5 + [7]
     assert [disk.name for disk in site.store.disks()] == ["a"]
 
@@ -286,7 +170,7 @@ def test_two_filesystems_are_refused(tmp_path: Path) -> None:
     with small_filesystem(tmp_path) as home:
         site = FileDoors(tmp_path)
         site.put(IMAGE, DATA)
-        config = FileConfig(_EDGE, str(site.images), str(home / "disks"))
+        config = FileConfig(EDGE, str(site.images), str(home / "disks"))
         store = STORES["file"].make(config, SystemClock())
         base = store.find_base(_image(site))
         assert base is not None
@@ -296,8 +180,7 @@ def test_two_filesystems_are_refused(tmp_path: Path) -> None:
 
 
 def test_link_refused_by_the_kernel_names_the_cure(site: FileDoors) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to become another user")
+    need_root()
     if Path("/proc/sys/fs/protected_hardlinks").read_text().strip() != "1":
         pytest.skip("fs.protected_hardlinks is off here")
     with tempfile.TemporaryDirectory() as home:
@@ -305,16 +188,15 @@ def test_link_refused_by_the_kernel_names_the_cure(site: FileDoors) -> None:
         site = FileDoors(Path(home))
         site.put(IMAGE, DATA)
         site.disks.mkdir()
-        os.chown(site.disks, _NOBODY, _NOBODY)
+        os.chown(site.disks, NOBODY, NOBODY)
 
         def work() -> None:
-            os.setgid(_NOBODY)
-            os.setuid(_NOBODY)
+            become_nobody()
             with pytest.raises(ForbiddenError, match="protected_hardlinks"):
                 site.store.clone(_base(site), disk_name("a"))
             (site.images / IMAGE).open("rb").close()
 
-        with _Child(work) as child:
+        with Child(work) as child:
             assert child.code() == 0
         assert not list(site.bases.iterdir())
 
@@ -359,7 +241,7 @@ def _clone_and_die(site: FileDoors, base: Base, name: DiskName, step: int) -> bo
         sys.addaudithook(count)
         store.clone(base, name)
 
-    with _Child(work) as child:
+    with Child(work) as child:
         return child.code() != 0
 
 
@@ -370,55 +252,3 @@ def _clone_with(qemu_img: str, site: FileDoors, base: Base, name: DiskName) -> N
         program.chmod(0o755)
         os.environ["PATH"] = f"{home}:{os.environ['PATH']}"
         site.another().clone(base, name)
-
-
-class _Child:
-    """A process of its own, which is killed at the end if it is still there."""
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        self._code: int | None = None
-        self._pid = os.fork()
-        if self._pid == 0:
-            with suppress(BaseException):
-                work()
-                os._exit(0)
-            os._exit(1)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._code is None:
-            os.kill(self._pid, signal.SIGKILL)
-            self.code()
-
-    def code(self) -> int:
-        if self._code is None:
-            self._code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-        return self._code
-
-
-@contextmanager
-def small_filesystem(parent: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small tmpfs")
-    home = parent / "small"
-    home.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=755", "tmpfs", str(home)]
-    mounted = subprocess.run(command, check=False, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs here: {mounted.stderr.strip()}")
-    try:
-        yield home
-    finally:
-        _run("umount", home)
-
-
-def _path(disk: Disk) -> str:
-    assert isinstance(disk.source, FileSource)
-    return disk.source.path
-
-
-def _run(*command: str | Path) -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return done.stdout

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from cowpath.core.errors import ConflictError, NotFoundError
 from cowpath.core.model import Bytes, Disk, DiskName, ImageId, Location, StoreName
 from cowpath.core.ports import Store
 from cowpath.stores import STORES
 from cowpath.stores.memory import MemoryConfig, MemoryStore
 from cowpath.testing.store_doors import StoreDoors
+from cowpath.testing.store_fixtures import IMAGE, SIZE
 from cowpath.testing.store_suite import StoreSuite
 
 _EDGE = StoreName("edge1")
@@ -30,6 +32,15 @@ class MemoryDoors(StoreDoors):
 
     def remove(self, image: ImageId) -> None:
         self._memory.remove(image)
+
+    def put_leftover(self, image: ImageId, size: int) -> None:
+        self._memory.put(image, size=size)
+
+    def put_refused(self, image: ImageId, size: int) -> None:
+        self._memory.put(image, size=size)
+
+    def kept(self, image: ImageId) -> bool:
+        return bool(self._memory.aside(image))
 
     def location(self, image: ImageId) -> Location:
         return self._memory.location(image)
@@ -72,3 +83,37 @@ class TestMemoryStore(StoreSuite):
     @pytest.fixture
     def site(self) -> StoreDoors:
         return MemoryDoors()
+
+
+class TestLeftovers:
+    def test_what_was_replaced_while_glance_was_asked_stays(self) -> None:
+        doors = MemoryDoors()
+        image = doors.image(IMAGE, SIZE, shown=False)
+        doors.put_leftover(IMAGE, 512)
+        found = doors.store.leftover(image)
+        assert found is not None
+        with pytest.raises(ConflictError, match="just replaced"):
+            doors.store.set_aside(found, lambda: doors.put_leftover(IMAGE, 512))
+        with pytest.raises(NotFoundError, match="is gone"):
+            doors.store.set_aside(found, lambda: doors.remove(IMAGE))
+        assert not doors.kept(IMAGE)
+
+    def test_what_is_kept_takes_its_room(self) -> None:
+        doors = MemoryDoors()
+        doors.put_leftover(IMAGE, 512)
+        before = doors.store.intake()
+        found = doors.store.leftover(doors.image(IMAGE, SIZE, shown=False))
+        assert found is not None
+        doors.store.set_aside(found, lambda: None)
+        assert doors.store.intake() == before
+        assert doors._memory.aside(IMAGE) == [512]
+
+    def test_ailments_are_what_a_test_says(self) -> None:
+        store = MemoryDoors()._memory
+        store.ail("POOL_FULL: 1 pool(s) full", "OSD_DOWN: 1 osds down")
+        assert store.intake().ailments == (
+            "POOL_FULL: 1 pool(s) full",
+            "OSD_DOWN: 1 osds down",
+        )
+        store.ail()
+        assert store.intake().ailments == ()

@@ -21,6 +21,7 @@ class CannedGlance:
     Attributes:
         images: What it has, by id, in Glance's own words.
         asked: Method and path of every request so far.
+        wanted: The body of every request for a copy so far.
         fixed: Replies that go before all others, by method and path.
         looks: Done one by one, one before each reply to a GET of a single image.
         accepts: What it replies to a request for a copy.
@@ -30,6 +31,7 @@ class CannedGlance:
     def __init__(self) -> None:
         self.images: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
+        self.wanted: list[Any] = []
         self.fixed: dict[str, Reply] = {}
         self.looks: deque[Step] = deque()
         self.accepts: Reply = (202, None)
@@ -88,8 +90,10 @@ class CannedGlance:
 
     def _one(self, image: dict[str, Any], rest: list[str], body: Any) -> Reply:
         if rest == ["import"]:
+            self.wanted.append(body)
             if self.accepts[0] == 202:
-                self.taken(image, body["stores"][0])
+                for store in body["stores"]:
+                    self.taken(image, store)
             return self.accepts
         if self.looks:
             self.looks.popleft()()

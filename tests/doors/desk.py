@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,43 @@ class Desk:
         """Put an image's bytes where this site's Glance store has them."""
         (self.images / ident).write_bytes(content)
 
+    def let_copies_arrive(self, *refused: str) -> None:
+        """Have copies come by themselves, half and then all, but to `refused`."""
+        one_at_a_time = threading.Lock()
+
+        def take(image: dict[str, Any], store: str) -> None:
+            image["os_glance_import_task"] = "task-1"
+            told = [*_names(image, "os_glance_importing_to_stores"), store]
+            image["os_glance_importing_to_stores"] = ",".join(told)
+            if store == "edge1":
+                self.place(image["id"], bytes(2**19))
+            # Cowpath looks at the store at once and every half second, then at Glance.
+            threading.Timer(0.3, end, (image, store)).start()
+
+        def end(image: dict[str, Any], store: str) -> None:
+            with one_at_a_time:
+                if store == "edge1" and store not in refused:
+                    self.place(image["id"])
+                word = "os_glance_failed_import" if store in refused else "stores"
+                image[word] = ",".join([*_names(image, word), store])
+                going = _names(image, "os_glance_importing_to_stores")
+                going.remove(store)
+                image["os_glance_importing_to_stores"] = ",".join(going)
+                if not going:
+                    del image["os_glance_import_task"]
+
+        self.glance.taken = take
+
+    def hold_copies(self) -> None:
+        """Have every copy begin and never end."""
+
+        def hold(image: dict[str, Any], store: str) -> None:
+            image["os_glance_import_task"] = "task-1"
+            told = [*_names(image, "os_glance_importing_to_stores"), store]
+            image["os_glance_importing_to_stores"] = ",".join(told)
+
+        self.glance.taken = hold
+
     def argv(self, *words: str | bytes) -> list[str | bytes]:
         """Return a command of a process of its own."""
         given = [sys.executable, "-m", "cowpath", "--config-file", str(self.conf)]
@@ -123,6 +161,10 @@ class Cowpath:
         code = main([*words])
         said = self._capsys.readouterr()
         return Ran(code, said.out, said.err)
+
+
+def _names(image: dict[str, Any], key: str) -> list[str]:
+    return list(filter(None, image.get(key, "").split(",")))
 
 
 def clean() -> dict[str, str]:

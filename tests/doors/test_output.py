@@ -4,11 +4,9 @@ import json
 import os
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,30 +16,12 @@ from tests.doors.desk import IMAGE, Cowpath, Desk
 _SECRET = "pa55word-of-the-tests"  # noqa: S105  # only to be looked for
 
 
-def _arrives(desk: Desk) -> None:
-    """Have the next copy arrive by itself: half of it, then all, then Glance's word."""
-
-    def take(image: dict[str, Any], store: str) -> None:
-        image["os_glance_import_task"] = "task-1"
-        image["os_glance_importing_to_stores"] = store
-        desk.place(content=bytes(2**19))
-        # Cowpath looks at the store every half second, and then at Glance.
-        threading.Timer(1, lambda: done(image)).start()
-
-    def done(image: dict[str, Any]) -> None:
-        desk.place()
-        del image["os_glance_import_task"], image["os_glance_importing_to_stores"]
-        image["stores"] += ",edge1"
-
-    desk.glance.taken = take
-
-
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_a_copy_is_told_in_lines_and_the_result_is_alone(
     desk: Desk, cowpath: Cowpath, flags: list[str]
 ) -> None:
     desk.glance.add(IMAGE)
-    _arrives(desk)
+    desk.let_copies_arrive()
     ran = cowpath("disk", "create", "debian", "vm1", "--size", "2M", *flags)
     assert ran.code == 0, ran
     asked, *progress, copied, base, disk = ran.err.splitlines()
@@ -82,35 +62,6 @@ def test_a_disk_from_birth_to_death(desk: Desk, cowpath: Cowpath) -> None:
     assert list(desk.disks.glob("*.qcow2")) == []
     # Disks need no Glance.
     assert len(desk.glance.asked) == 1
-
-
-def test_placing_elsewhere(desk: Desk, cowpath: Cowpath) -> None:
-    desk.glance.add(IMAGE, stores="central,edge2")
-    told = cowpath("image", "place", IMAGE, "--store", "edge2", "--no-wait", "--json")
-    assert told.document["answers"] == {"edge2": "present"}
-    told = cowpath("image", "place", IMAGE, "--store", "edge2")
-    assert told.out == f"{IMAGE} is in edge2\n"
-    assert desk.glance.copies == []
-    told = cowpath("image", "place", IMAGE, "--no-wait", "--json")
-    assert told.document["answers"] == {"edge1": "accepted"}
-    assert desk.glance.copies == [f"POST /v2/images/{IMAGE}/import"]
-    desk.glance.accepts = (409, {"message": "an import is still in progress"})
-    told = cowpath("image", "place", IMAGE, "--no-wait", "--json")
-    assert told.code == 18
-    assert told.document["error"]["class"] == "CopyBusyError"
-
-
-def test_each_store_has_its_own_result(desk: Desk, cowpath: Cowpath) -> None:
-    desk.glance.add(IMAGE, stores="central,edge2")
-    desk.glance.accepts = (403, {"message": "not authorized"})
-    both = ["--store", "edge2", "--store", "edge1"]
-    told = cowpath("image", "place", IMAGE, *both, "--json")
-    assert told.code == 6
-    assert told.document["placed"]["edge2"]["where"] == "store edge2"
-    assert told.document["failed"]["edge1"]["class"] == "ForbiddenError"
-    told = cowpath("image", "place", IMAGE, *both)
-    assert told.out == f"{IMAGE} is in edge2\n"
-    assert "edge1" in told.err
 
 
 def test_the_configuration_and_where_it_came_from(desk: Desk, cowpath: Cowpath) -> None:
@@ -218,13 +169,8 @@ def test_a_reader_that_went_away(desk: Desk, verb: list[str]) -> None:
 @contextmanager
 def _following(desk: Desk, *words: str) -> Iterator[subprocess.Popen[str]]:
     """Run a command whose copy never ends; give it once it follows the copy."""
-
-    def hold(image: dict[str, Any], store: str) -> None:
-        image["os_glance_import_task"] = "task-1"
-        image["os_glance_importing_to_stores"] = store
-
     desk.glance.add(IMAGE)
-    desk.glance.taken = hold
+    desk.hold_copies()
     with subprocess.Popen(
         desk.argv(*words),
         env=desk.environment,

@@ -4,15 +4,14 @@ import os
 import pty
 import select
 import subprocess
-import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.doors.desk import IMAGE, Desk
 
 _IMPATIENCE = 1000
+_SHOW_CURSOR, _HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
 
 
 class Seat:
@@ -42,6 +41,12 @@ class Seat:
         """Type something."""
         self._typed = text
         os.write(self._ours, text.encode())
+
+    @property
+    def shows_its_cursor(self) -> bool:
+        """Whether the cursor was hidden, and is there again."""
+        shown, hidden = map(self.seen.rfind, (_SHOW_CURSOR, _HIDE_CURSOR))
+        return 0 < hidden < shown
 
     def finish(self) -> int:
         """Read all the rest; return the exit code."""
@@ -119,26 +124,74 @@ def test_without_a_terminal_nothing_is_asked(desk: Desk, disk: Path) -> None:
 
 
 def test_a_copy_is_a_bar(desk: Desk) -> None:
-    image = desk.glance.add(IMAGE)
-
-    def done() -> None:
-        desk.place()
-        del image["os_glance_import_task"], image["os_glance_importing_to_stores"]
-        image["stores"] += ",edge1"
-
-    def take(image: dict[str, Any], store: str) -> None:
-        image["os_glance_import_task"] = "task-1"
-        image["os_glance_importing_to_stores"] = store
-        desk.place(content=bytes(2**19))
-        threading.Timer(1, done).start()
-
-    desk.glance.taken = take
+    desk.glance.add(IMAGE)
+    desk.let_copies_arrive()
     seat = Seat(desk, "disk", "create", IMAGE, "vm1")
     assert seat.finish() == 0, seat.seen
     assert "asked Glance to copy it" in seat.seen
     assert "edge1: storing" in seat.seen
+    assert "512.0 KiB of 1.0 MiB" in seat.seen
     assert "━" in seat.seen
     assert "arriving" not in seat.seen  # the words of the plain lines
+    assert seat.shows_its_cursor
+    seat.leave()
+
+
+def test_every_store_has_its_bar(desk: Desk) -> None:
+    desk.glance.add(IMAGE)
+    desk.let_copies_arrive("edge2")
+    seat = Seat(desk, "image", "place", IMAGE, "--store", "edge1", "--store", "edge2")
+    assert seat.finish() == 7, seat.seen
+    assert "edge1: storing" in seat.seen
+    assert "edge2: staging" in seat.seen
+    assert f"{IMAGE} is in edge1" in seat.seen
+    assert "Error: edge2: Glance failed to copy" in seat.seen
+    assert seat.shows_its_cursor
+    seat.leave()
+
+
+def test_a_copy_that_fails_gives_the_cursor_back(desk: Desk) -> None:
+    desk.glance.add(IMAGE)
+    desk.let_copies_arrive("edge1")
+    seat = Seat(desk, "disk", "create", IMAGE, "vm1")
+    assert seat.finish() == 7, seat.seen
+    assert "━" in seat.seen
+    assert seat.shows_its_cursor
+    assert "Error: Glance failed to copy" in seat.seen.rpartition(_SHOW_CURSOR)[2]
+    seat.leave()
+
+
+def test_ctrl_c_takes_the_bar_away(desk: Desk) -> None:
+    desk.glance.add(IMAGE)
+    desk.hold_copies()
+    seat = Seat(desk, "image", "place", IMAGE, "--store", "edge2", "--store", "edge1")
+    seat.read_until("edge1: staging")
+    seat.type("\x03")
+    assert seat.finish() == 130, seat.seen
+    said = seat.seen.rpartition(_SHOW_CURSOR)[2]
+    assert "Glance goes on copying image debian to stores edge2, edge1" in said
+    assert "the same command joins those copies" in said
+    assert "━" not in said
+    assert "Traceback" not in seat.seen
+    seat.leave()
+
+
+def test_lines_can_be_had_on_a_terminal(desk: Desk) -> None:
+    desk.glance.add(IMAGE)
+    desk.let_copies_arrive()
+    seat = Seat(desk, "--progress", "lines", "disk", "create", IMAGE, "vm1")
+    assert seat.finish() == 0, seat.seen
+    assert "edge1: arriving: 512.0 KiB of 1.0 MiB" in seat.seen
+    assert "━" not in seat.seen
+    seat.leave()
+
+
+def test_programs_are_asked_nothing(desk: Desk, disk: Path) -> None:
+    seat = Seat(desk, "--progress", "json", "disk", "delete", "vm1")
+    assert seat.finish() == 0
+    assert seat.seen.splitlines()[-1] == "deleted vm1"
+    assert "[y/N]" not in seat.seen
+    assert not disk.exists()
     seat.leave()
 
 

@@ -9,13 +9,26 @@ from hypothesis import strategies as st
 
 from cowpath.core.errors import (
     CopyFailedError,
+    CopyStalledError,
     CopyTimeoutError,
     CowpathError,
     CredentialsError,
+    LeftoverError,
+    NotFoundError,
     UnavailableError,
+    UnsuitableError,
 )
 from cowpath.core.events import CopyAsked, LookFailed
-from cowpath.core.model import Base, CopyAnswer, Image, Patience
+from cowpath.core.model import (
+    Arrival,
+    Base,
+    CopyAnswer,
+    Image,
+    ImageId,
+    Leftover,
+    Patience,
+)
+from cowpath.stores.memory import MemoryConfig, MemoryStore
 from cowpath.testing.glance_scripts import (
     Fate,
     Pace,
@@ -43,6 +56,9 @@ class Schedule:
         others: Other sites' requests: when, and to which stores.
         troubles: Requests that fail: from when on.
         before: Seconds that all of this was under way before we come.
+        lags: Whiles in which Glance answers with what it showed before: from when, for
+            how long, and how many answers ago.
+        away: Whiles in which our own store does not answer: from when, for how long.
     """
 
     pace: Pace
@@ -52,6 +68,8 @@ class Schedule:
     old_failure: bool
     stuck_flag: bool
     before: float
+    lags: list[tuple[float, float, int]]
+    away: list[tuple[float, float]]
 
     def planned(self, kind: type[Fate], *stores: str) -> int:
         """Return how many copies to `stores`, or to any, are to end like that."""
@@ -117,27 +135,90 @@ def schedules(
         old_failure=st.booleans(),
         stuck_flag=st.booleans(),
         before=st.one_of(st.just(0.0), moments),
+        lags=st.lists(st.tuples(moments, seconds(60), st.integers(1, 5)), max_size=2),
+        away=st.lists(st.tuples(moments, seconds(40)), max_size=2),
     )
+
+
+class Lagging:
+    """A Glance whose database has replicas that lag: it shows what it showed before.
+
+    At most for as long as `copy_grace`, after which a clock that was set back counts.
+    """
+
+    def __init__(self, world: World, lags: Sequence[tuple[float, float, int]]) -> None:
+        self._world, self._lags = world, lags
+        self._given: list[tuple[float, Image]] = []
+        glance = world.glance
+        self.find, self.images = glance.find, glance.images
+        self.stores, self.copy = glance.stores, glance.copy
+
+    def get(self, image: ImageId) -> Image:
+        now = self._world.clock.now()
+        self._given.append((now, self._world.glance.get(image)))
+        for begin, length, back in self._lags:
+            if begin <= now < begin + length:
+                when, old = self._given[-min(back + 1, len(self._given))]
+                if now - when < self._world.patience.grace - 1:
+                    return old
+        return self._given[-1][1]
+
+
+class Away(MemoryStore):
+    """A store that does not answer at times."""
+
+    def __init__(self, world: World, whiles: Sequence[tuple[float, float]]) -> None:
+        super().__init__(MemoryConfig(EDGE))
+        self._clock, self._whiles = world.clock, whiles
+
+    def find_base(self, image: Image) -> Base | None:
+        self._check()
+        return super().find_base(image)
+
+    def arrival(self, image: Image) -> Arrival | None:
+        self._check()
+        return super().arrival(image)
+
+    def leftover(self, image: Image) -> Leftover | None:
+        self._check()
+        return super().leftover(image)
+
+    def _check(self) -> None:
+        now = self._clock.now()
+        if any(begin <= now < begin + length for begin, length in self._whiles):
+            raise UnavailableError("the OSDs did not answer in time")
 
 
 class Run:
     """One schedule, played; and what came of it."""
 
-    def __init__(self, schedule: Schedule, patience: Patience = PATIENCE) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        patience: Patience = PATIENCE,
+        *,
+        repair: bool = False,
+        calls: int = 1,
+    ) -> None:
         self.schedule = schedule
         self.world = World(patience=patience, pace=schedule.pace)
+        self.world.repair = repair
+        self.away: list[tuple[float, float]] = []
+        self.world.stores[EDGE] = Away(self.world, self.away)
         self.image = self.world.glance.upload("debian")
         self.others = 0
         self.base: Base | None = None
         self.error: CowpathError | None = None
         self._prepare()
-        way = self.world.ports().ways[0]
-        seen = self.world.seen(self.image)
+        catalog = Lagging(self.world, schedule.lags)
+        way = self.world.ports(catalog=catalog).ways[0]
         self.began = self.world.clock.now()
-        try:
-            self.base = way.bring(seen)
-        except CowpathError as error:
-            self.error = error
+        for _ in range(calls):
+            try:
+                self.base = way.bring(self.world.seen(self.image))
+                break
+            except CowpathError as error:
+                self.error = error
         event("came" if self.base else type(self.error).__name__)
 
     @property
@@ -172,9 +253,10 @@ class Run:
         glance.change(self.image.id, importing=flags, failed=failed)
         for when, stores in schedule.others:
             glance.at(when, partial(self._other, stores))
-        if schedule.before:
-            self.world.clock.sleep(schedule.before)
+        # Before the first copy there was time enough to tell old answers from new.
+        self.world.clock.sleep(max(2, schedule.before))
         now = self.world.clock.now()
+        self.away.extend((now + begin, length) for begin, length in schedule.away)
         for when, trouble in schedule.troubles:
             glance.at(now + when, partial(glance.trouble, trouble))
 
@@ -198,7 +280,13 @@ def check_truth(run: Run) -> None:
             assert schedule.planned(StagingDies) >= 2
         case CopyFailedError():
             assert schedule.planned(StoreBreaks, EDGE)
-        case CopyTimeoutError():
+        case LeftoverError():
+            assert any(
+                isinstance(fate, StoreBreaks) and fate.leftover
+                for fate in schedule.fates.get(EDGE, ())
+            )
+            assert run.world.edge.leftover(run.image)
+        case CopyTimeoutError() | CopyStalledError():
             assert schedule.planned(WorkerDies)
         case UnavailableError() | CredentialsError():
             assert run.unanswered
@@ -250,7 +338,42 @@ def test_any_death_of_glance_s_workers_ends_in_time(schedule: Schedule) -> None:
 )
 def test_where_nothing_breaks_the_image_comes(schedule: Schedule) -> None:
     # At most two of the requests in a row fail: with three, nobody is there.
-    run = Run(replace(schedule, troubles=schedule.troubles[:2]))
+    run = Run(replace(schedule, troubles=schedule.troubles[:2], away=[]))
     assert run.error is None
     check_truth(run)
     assert run.ours <= 1
+
+
+@given(schedules(deaths))
+def test_where_locks_are_passed_and_leftovers_set_aside_it_comes_at_last(
+    schedule: Schedule,
+) -> None:
+    """However often Glance is killed: every death is passed after an hour."""
+    patience = Patience(timeout=0, queue=30_000, dead_lock=3600, stall=9000)
+    quiet = replace(schedule, troubles=[], away=[], lags=[])
+    run = Run(quiet, patience, repair=True, calls=5)
+    assert run.base, run.error
+    assert run.world.edge.find_base(run.seen) == run.base
+
+
+@given(
+    schedules(st.just(Stored())),
+    moments.map(lambda when: when + 0.1),
+    st.sampled_from(["delete", "deactivate"]),
+)
+def test_an_image_that_goes_away_is_told_as_gone(
+    schedule: Schedule, when: float, leave: str
+) -> None:
+    class Leaves(Run):
+        def _prepare(self) -> None:
+            super()._prepare()
+            glance, image = self.world.glance, self.image.id
+            at = self.world.clock.now() + when
+            glance.at(at, lambda: getattr(glance, leave)(image))
+
+    run = Leaves(replace(schedule, troubles=[], away=[], lags=[]))
+    if run.base:
+        return
+    told = NotFoundError if leave == "delete" else UnsuitableError | CopyFailedError
+    assert isinstance(run.error, told), run.error
+    assert run.took <= when + 2 * PATIENCE.steady + PATIENCE.queue

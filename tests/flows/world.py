@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from cowpath.core.errors import ConflictError, CowpathError
-from cowpath.core.events import CopyProgress, Event
+from cowpath.core.events import CopyProgress, Event, LeftoverSetAside
 from cowpath.core.model import (
-    Base,
     Bytes,
     Disk,
     Guest,
@@ -15,9 +14,9 @@ from cowpath.core.model import (
     Patience,
     StoreName,
 )
-from cowpath.core.ports import Bases, Catalog, SitePorts
-from cowpath.provision.inflight import Inflight
+from cowpath.core.ports import Catalog, SitePorts
 from cowpath.provision.ways.ask_glance import AskGlance
+from cowpath.provision.ways.following import Target
 from cowpath.site import Site
 from cowpath.stores.elsewhere import ElsewhereBases
 from cowpath.stores.memory import MemoryConfig, MemoryStore
@@ -78,6 +77,8 @@ class World:
     ) -> None:
         self.clock = FakeClock()
         self.patience = patience or Patience()
+        self.min_free: Bytes | None = None
+        self.repair = False
         self.told: list[Event] = []
         self.guests = Guests()
         self.stores = {name: MemoryStore(MemoryConfig(name)) for name in STORES}
@@ -99,19 +100,12 @@ class World:
     ) -> SitePorts:
         """Return the ports of one site, as wiring does."""
         asked, local = catalog or self.glance, store or self.stores[at]
-        inflight: Inflight[Base] = Inflight()
+        here = Target(at, local, local, min_free=self.min_free, repair=self.repair)
 
-        def way_to(name: StoreName, bases: Bases) -> AskGlance:
-            return AskGlance(
-                name,
-                asked,
-                bases,
-                self.patience,
-                self.clock,
-                self,
-                inflight=inflight,
-            )
+        def target(name: StoreName) -> Target:
+            return here if name == at else Target(name, ElsewhereBases(name))
 
+        way = AskGlance(at, target, asked, self.patience, self.clock, self)
         return SitePorts(
             store=at,
             catalog=asked,
@@ -119,8 +113,8 @@ class World:
             disks=local,
             pool=local,
             hypervisor=self.guests,
-            ways=(way_to(at, local),),
-            way_to=lambda name: way_to(name, ElsewhereBases(name)),
+            ways=(way,),
+            placer=way,
             patience=self.patience,
             clock=self.clock,
             observer=self,
@@ -139,6 +133,10 @@ class World:
     def tell(self, event: Event) -> None:
         """Take note of an event of any site."""
         self.told.append(event)
+        if isinstance(event, LeftoverSetAside):
+            # As for the real Glance: nothing lies there, so it writes there again.
+            store = event.leftover.where.split("/")[2]
+            self.glance.remove_leftover(event.leftover.image, store)
 
     def all(self, *kinds: type[Event]) -> list[Event]:
         """Return the events of some kinds, in order."""
@@ -165,7 +163,7 @@ class World:
     def seen(self, image: Image) -> Image:
         """Return the image as Glance has it, without a request."""
         self.glance.advance()
-        return self.glance._records[image.id].image
+        return self.glance._records[image.id].shown(self.clock.now())
 
     def _arrive(self, image: ImageId, store: StoreName, present: Bytes) -> None:
         if present:

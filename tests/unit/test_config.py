@@ -90,8 +90,12 @@ class Loader:
         return str(path)
 
 
-def setting(loaded: Config, name: str) -> Setting:
-    (found,) = [one for one in loaded.settings if one.name == name]
+def setting(loaded: Config, name: str, *, copy: bool = False) -> Setting:
+    (found,) = [
+        one
+        for one in loaded.settings
+        if one.name == name and (one.group == "cowpath_copy") == copy
+    ]
     return found
 
 
@@ -373,3 +377,59 @@ def test_a_rbd_site_s_cache_mode_is_the_network_s(load: Loader) -> None:
     """Nova's keys are libvirt's source types; ours of store_kind file is `file`."""
     loaded = load(NOVA + "[cowpath]\nstore_kind = memory\n")
     assert loaded.hypervisor.disks.cache == "writeback"
+
+
+def test_nobody_else_asks_for_copies_unless_told(load: Loader) -> None:
+    assert load(OWN, STORE).copier is None
+
+
+def test_credentials_for_copies_are_a_group_of_their_own(load: Loader) -> None:
+    told = load(
+        OWN,
+        STORE,
+        "[cowpath_copy]\nauth_type = v3password\nauth_url = http://keystone/v3\n"
+        "username = copier\npassword = hush\nregion_name = west\n",
+    )
+    assert told.copier is not None
+    assert told.copier.auth_type == "v3password"
+    assert told.copier.auth["username"] == "copier"
+    assert told.copier.region == "west"
+    assert told.glance.auth_type != "v3password"
+    assert setting(told, "password", copy=True).value == "****"
+    assert "hush" not in repr(told)
+
+
+def test_an_unknown_key_among_the_copier_s_is_an_error(load: Loader) -> None:
+    with pytest.raises(ConfigError, match=r"\[cowpath_copy\] has an unknown key clod"):
+        load(OWN, STORE, "[cowpath_copy]\nclod = service\n")
+
+
+def test_a_copier_without_credentials_is_an_error(load: Loader) -> None:
+    with pytest.raises(ConfigError, match="not who asks it"):
+        load(OWN, STORE, "[cowpath_copy]\nregion_name = west\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("", None), ("0", None), ("10G", 10 * 2**30), ("512", 512)]
+)
+def test_room_that_copies_must_leave(load: Loader, text: str, size: int | None) -> None:
+    assert load(OWN, STORE, f"[cowpath]\nmin_free = {text}\n").min_free == size
+
+
+def test_room_that_is_no_size_is_an_error(load: Loader) -> None:
+    with pytest.raises(
+        ConfigError, match=r"\[cowpath\] min_free: 'much' is not a size"
+    ):
+        load(OWN, STORE, "[cowpath]\nmin_free = much\n")
+
+
+def test_bounds_of_following_reach_the_patience(load: Loader) -> None:
+    told = load(
+        OWN,
+        STORE,
+        "[cowpath]\ncopy_stall = 300\npass_dead_lock_after = 3600\n"
+        "set_aside_leftovers = true\n",
+    )
+    assert (told.patience.stall, told.patience.dead_lock) == (300, 3600)
+    assert told.repair
+    assert not load(OWN, STORE).repair

@@ -78,8 +78,10 @@ def test_requests_that_are_never_answered_are_given_up_though_looks_are() -> Non
     follower = watch()
     for second in range(2):
         assert follower.look(IMAGE, None, second) == Ask()
+        assert follower.lies(None, second) == Ask()
         assert follower.missed(GONE, second) is None
     assert follower.look(IMAGE, None, 2) == Ask()
+    assert follower.lies(None, 2) == Ask()
     assert follower.missed(GONE, 2) == Stop(GONE)
 
 
@@ -139,7 +141,7 @@ def test_looks_are_a_minute_apart_while_bytes_arrive() -> None:
 
 
 def test_looks_come_closer_again_when_nothing_more_arrives() -> None:
-    stalling = looks(accepted(), 300, lambda now: Arrival(Bytes(1 + int(min(now, 70)))))
+    stalling = looks(accepted(), 240, lambda now: Arrival(Bytes(1 + int(min(now, 70)))))
     late = [moment for moment in stalling if moment > 150]
     assert max(b - a for a, b in pairwise(late)) == pytest.approx(15)
 
@@ -175,7 +177,7 @@ def test_bytes_that_go_away_are_a_reason_to_look_at_once() -> None:
     moments = looks(
         follower, 90, lambda now: Arrival(Bytes(500 + int(now))) if now < 83.5 else None
     )
-    assert 83.5 in moments
+    assert any(83.5 <= moment < 84 for moment in moments)
 
 
 def test_a_look_is_due_exactly_when_time_is_up() -> None:

@@ -49,6 +49,9 @@ def test_a_code_never_changes() -> None:
         "QuotaError": 15,
         "HypervisorError": 16,
         "CopyError": 17,
+        "CopyBusyError": 18,
+        "CopyStalledError": 19,
+        "LeftoverError": 20,
     }
     assert promised.items() <= codes.items()
     assert (exits.OK, exits.BUG, exits.INTERRUPTED) == (0, 1, 130)
@@ -73,5 +76,10 @@ def test_the_table_says_what_each_code_means() -> None:
 
 def test_only_what_may_pass_by_itself_is_worth_a_retry() -> None:
     retryable = {kind.__name__ for kind in CLASSES if kind.retryable}
-    busy = {"BusyError", "CopyBusyError"}
-    assert retryable == busy | {"CopyTimeoutError", "UnavailableError"}
+    assert retryable == {
+        "BusyError",
+        "CopyBusyError",
+        "CopyStalledError",
+        "CopyTimeoutError",
+        "UnavailableError",
+    }

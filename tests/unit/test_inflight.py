@@ -3,12 +3,15 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import pytest
 
-from cowpath.core.errors import CopyFailedError
+from cowpath.core.errors import CopyFailedError, CowpathError
 from cowpath.provision import inflight
 from cowpath.provision.inflight import Inflight
+
+Result = TypeVar("Result")
 
 _PATIENCE_SECONDS = 30
 """Only a broken test waits this long."""
@@ -50,7 +53,7 @@ class Callers:
     """Callers of one key that are known to wait before the leader ends."""
 
     def __init__(self, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.inflight: Inflight[str] = Inflight()
+        self.inflight: Inflight[str, str] = Inflight()
         self.works = Works()
         self.pool = ThreadPoolExecutor(number)
         self.number = number
@@ -78,7 +81,25 @@ class Callers:
             assert self._waiting.acquire(timeout=_PATIENCE_SECONDS)
 
     def _call(self) -> Future[str]:
-        return self.pool.submit(self.inflight.run, "key", self.works.run)
+        return self.pool.submit(alone, self.inflight, "key", self.works.run)
+
+
+def alone(
+    shared: Inflight[str, Result], key: str, work: Callable[[], Result]
+) -> Result:
+    """Run one piece of work under one key."""
+
+    def lead(keys: tuple[str, ...]) -> dict[str, Result | CowpathError]:
+        assert keys == (key,)
+        try:
+            return {key: work()}
+        except CowpathError as error:
+            return {key: error}
+
+    outcome = shared.run([key], lead)[key]
+    if isinstance(outcome, CowpathError):
+        raise outcome
+    return outcome
 
 
 def raises(error: BaseException) -> Callable[[], str]:
@@ -126,31 +147,69 @@ def test_a_leader_that_is_cancelled_is_replaced_by_one_of_the_others(
 
 
 def test_who_comes_later_does_its_own_work() -> None:
-    shared: Inflight[int] = Inflight()
+    shared: Inflight[str, int] = Inflight()
     results = iter(range(3))
-    assert [shared.run("key", lambda: next(results)) for _ in range(3)] == [0, 1, 2]
+    assert [alone(shared, "key", lambda: next(results)) for _ in range(3)] == [0, 1, 2]
 
 
 def test_an_error_is_not_remembered() -> None:
-    shared: Inflight[str] = Inflight()
+    shared: Inflight[str, str] = Inflight()
     with pytest.raises(CopyFailedError):
-        shared.run("key", raises(CopyFailedError("once")))
-    assert shared.run("key", lambda: "twice") == "twice"
-
-
-def test_no_result_is_a_result() -> None:
-    shared: Inflight[None] = Inflight()
-    assert shared.run("key", lambda: None) is None
+        alone(shared, "key", raises(CopyFailedError("once")))
+    assert alone(shared, "key", lambda: "twice") == "twice"
 
 
 def test_other_keys_do_not_wait() -> None:
-    shared: Inflight[str] = Inflight()
+    shared: Inflight[str, str] = Inflight()
     works = Works()
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(shared.run, ("image", "edge1"), works.run)
+        first = pool.submit(alone, shared, "edge1", works.run)
         works.await_begin()
-        assert shared.run(("image", "edge2"), lambda: "other") == "other"
+        assert alone(shared, "edge2", lambda: "other") == "other"
         assert not first.done()
         works.go_on.release()
         assert first.result() == "done"
     assert shared._flights == {}
+
+
+def test_of_several_keys_those_that_nobody_works_on_are_led_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    callers = Callers(2, monkeypatch)
+    led: list[tuple[str, ...]] = []
+
+    def both(keys: tuple[str, ...]) -> dict[str, str | CowpathError]:
+        led.append(keys)
+        return dict.fromkeys(keys, "mine")
+
+    with callers.pool:
+        leader = callers._call()
+        callers.works.await_begin()
+        second = callers.pool.submit(callers.inflight.run, ["a", "key", "b"], both)
+        callers.await_waiting(1)
+        assert led == [("a", "b")]
+        callers.works.go_on.release()
+        assert leader.result() == "done"
+        assert second.result() == {"a": "mine", "key": "done", "b": "mine"}
+    assert led == [("a", "b")]
+
+
+def test_of_several_keys_each_has_its_own_outcome() -> None:
+    shared: Inflight[str, str] = Inflight()
+    error = CopyFailedError("the store broke")
+    outcomes: dict[str, str | CowpathError] = {"a": "done", "b": error}
+    assert shared.run(["a", "b", "a"], lambda _: outcomes) == outcomes
+
+
+def test_the_keys_of_a_cancelled_leader_are_taken_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    callers = Callers(2, monkeypatch)
+    callers.works.ends = [raises(KeyboardInterrupt())]
+    with callers.pool:
+        leader, others = callers.start()
+        callers.works.go_on.release()
+        callers.works.await_begin()
+        callers.works.go_on.release()
+        assert isinstance(leader.exception(), KeyboardInterrupt)
+        assert [future.result() for future in others] == ["done"]

@@ -22,10 +22,11 @@ from cowpath.core.errors import (
     UsageError,
 )
 from cowpath.core.model import ImageId, RbdHost, StoreName
-from cowpath.stores.rbd import _marks, _monitors
+from cowpath.stores.rbd import _caps, _health, _marks, _monitors, _notes
 from cowpath.stores.rbd._failures import Doing, meaning, not_connected, surely_refused
 from cowpath.stores.rbd._places import Place, parse
 from cowpath.stores.rbd.config import RbdConfig
+from lab.ceph_users import USERS
 
 _IMAGE = ImageId("6f2e1c0a-0000-4000-8000-00000000000a")
 _SRC = Path(__file__).parents[2] / "src"
@@ -229,6 +230,93 @@ def test_what_is_no_mark(text: str | None) -> None:
 @given(st.text())
 def test_any_metadata_is_read(text: str) -> None:
     assert _marks.read(text, "1f2e") is None
+
+
+# Notes
+
+
+@pytest.mark.parametrize(
+    ("after", "ours"),
+    [(0, True), (35, True), (40, True), (41, False), (-5, True), (-6, False)],
+)
+def test_a_note_explains_what_was_made_soon_after(after: float, *, ours: bool) -> None:
+    note = _notes.read(_notes.text(_IMAGE, 1.8e9))
+    assert note == _notes.Note(_IMAGE, 1.8e9)
+    assert note.explains(1.8e9 + after, within=35) is ours
+
+
+@pytest.mark.parametrize("began", ["", " ", " x", " nan", " inf", " -inf", " 1 2"])
+def test_a_note_without_a_time_explains_nothing(began: str) -> None:
+    note = _notes.read(f"{_IMAGE}{began}")
+    assert note == _notes.Note(_IMAGE, None)
+    for made in (0.0, 1.8e9, float("inf"), -float("inf")):
+        assert not note.explains(made, within=1e12)
+
+
+@given(st.text(max_size=60))
+def test_any_note_is_read(written: str) -> None:
+    assert not _notes.read(written).explains(-float("inf"), within=35)
+
+
+# Health
+
+
+def _check(message: str, *details: str) -> dict[str, Any]:
+    told = [{"message": each} for each in details]
+    return {"summary": {"message": message}, "detail": told}
+
+
+def _pool(flags: str = "hashpspool") -> dict[str, Any]:
+    return {"pool_name": "images", "flags_names": flags}
+
+
+def test_what_keeps_a_pool_from_taking_bytes_is_told() -> None:
+    checks = {
+        "POOL_FULL": _check(
+            "2 pool(s) full", "pool 'vms' is full", "pool 'images' is full (no space)"
+        ),
+        "OSD_DOWN": _check("1 osds down", "osd.0 is down"),
+        "OSDMAP_FLAGS": _check("pauserd,pausewr,noout flag(s) set"),
+        "MON_CLOCK_SKEW": _check("clock skew detected on mon.b"),
+        "PG_DEGRADED": _check("Degraded data redundancy"),
+        "POOL_NO_REDUNDANCY": _check("1 pool(s) have no replicas configured"),
+    }
+    assert _health.ailments({"checks": checks}, _pool("full,full_quota")) == (
+        "OSDMAP_FLAGS: pauserd,pausewr,noout flag(s) set",
+        "OSD_DOWN: 1 osds down",
+        "POOL_FULL: pool 'images' is full (no space)",
+    )
+
+
+@pytest.mark.parametrize(
+    "checks",
+    [
+        {},
+        {"POOL_FULL": _check("1 pool(s) full", "pool 'vms' is full")},
+        {"POOL_FULL": _check("1 pool(s) full", "pool 'images2' is full")},
+        {"OSDMAP_FLAGS": _check("noout,nobackfill flag(s) set")},
+        {"OSDMAP_FLAGS": {}},
+        {"MON_DOWN": _check("1/3 mons down")},
+    ],
+)
+def test_what_does_not_keep_it_is_not_told(checks: dict[str, Any]) -> None:
+    assert _health.ailments({"checks": checks}, _pool()) == ()
+
+
+def test_flags_are_seen_before_the_health_tells() -> None:
+    full = _pool("hashpspool,full,full_quota")
+    assert _health.is_full(full)
+    told = _health.ailments({}, full)
+    assert told == ("pool images has flags full and full_quota",)
+    assert not _health.is_full(_pool("hashpspool,nearfull"))
+
+
+# Repairs
+
+
+def test_the_labs_user_of_repairs_has_the_caps_that_messages_name() -> None:
+    caps = USERS["cowpath-repair"].caps
+    assert _caps.repair("images") == f"mon '{caps['mon']}' osd '{caps['osd']}'"
 
 
 # What it must be told

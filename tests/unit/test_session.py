@@ -35,6 +35,7 @@ class Server:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.date: str | None = "Sun, 22 Nov 2026 18:42:00 GMT"
         self.answers: list[tuple[int, object]] = []
         self.catalogue_path = "/image/v2/"
         self.tokens = 0
@@ -110,7 +111,9 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             status, told, headers = server.answer(self.command, self.path, body)
             data = told if isinstance(told, bytes) else json.dumps(told).encode()
             data = b"" if told is None else data
-            self.send_response(status)
+            self.send_response_only(status)
+            if server.date is not None:
+                self.send_header("Date", server.date)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(data)))
@@ -190,7 +193,7 @@ def test_one_call_is_one_request(server: Server) -> None:
         catalog.find("debian 12")
     assert list(catalog.images()) == []
     assert catalog.stores() == ("central",)
-    assert catalog.copy(IMAGE, STORE) is CopyAnswer.ACCEPTED
+    assert catalog.copy(IMAGE, [STORE]) is CopyAnswer.ACCEPTED
     assert server.lines == [
         f"GET /v2/images/{IMAGE}",
         f"GET /v2/images/{IMAGE}",
@@ -233,6 +236,47 @@ def test_an_expired_token_is_renewed(server: Server) -> None:
     assert server.tokens == 2
 
 
+@pytest.mark.parametrize(
+    ("date", "meant"),
+    [
+        ("Sun, 22 Nov 2026 18:42:00 GMT", 1_795_372_920.0),
+        ("Sun, 22 Nov 2026 19:42:00 +0100", 1_795_372_920.0),
+        ("Sun, 22 Nov 2026 18:42:00 -0000", 1_795_372_920.0),
+        (None, None),
+        ("", None),
+        ("yesterday", None),
+        ("Sun, 99 Nov 2026 18:42:00 GMT", None),
+        ("Sun, 22 Nov 99999 18:42:00 GMT", None),
+    ],
+)
+def test_a_reply_tells_its_servers_time(
+    server: Server, date: str | None, meant: float | None
+) -> None:
+    server.date = date
+    transport = connect(_token_config(server))
+    assert transport.request("GET", "/v2/info/stores").date == meant
+
+
+def test_an_image_s_rest_is_told_by_the_server_s_clock(server: Server) -> None:
+    image = {"id": IMAGE, "updated_at": "2026-11-22T18:41:17Z"}
+    server.answers += [(200, image), (200, {"images": [image]})]
+    catalog = GlanceCatalog(connect(_token_config(server)))
+    assert catalog.get(IMAGE).idle == 43.0
+    assert [found.idle for found in catalog.images()] == [43.0]
+
+
+def test_messages_name_the_group_that_credentials_stand_in(server: Server) -> None:
+    with pytest.raises(ConfigError, match=r"set \[cowpath_copy\] auth_type"):
+        connect(GlanceConfig(auth_type="nosuch", group="cowpath_copy"))
+    refused = GlanceConfig(
+        auth_type="v3password",
+        auth={**_password_config(server).auth, "password": "wrong"},
+        group="cowpath_copy",
+    )
+    with pytest.raises(CredentialsError, match=r"or \[cowpath_copy\]"):
+        connect(refused).request("GET", "/v2/info/stores")
+
+
 def test_refused_logins_keep_the_password_secret(server: Server) -> None:
     config = _password_config(server)
     config = GlanceConfig(
@@ -257,7 +301,7 @@ def test_a_silent_server_is_unavailable() -> None:
     with pytest.raises(UnavailableError, match="no answer"):
         catalog.get(IMAGE)
     with pytest.raises(UnavailableError, match="no answer"):
-        catalog.copy(IMAGE, STORE)
+        catalog.copy(IMAGE, [STORE])
     with pytest.raises(UnavailableError, match=r"Keystone was not found|no answer"):
         connect(_password_config(server)).request("GET", "/v2/info/stores")
 

@@ -20,6 +20,7 @@ from cowpath.core.model import (
     Bytes,
     Image,
     ImageId,
+    Leftover,
     Location,
     StoreName,
     disk_name,
@@ -144,3 +145,12 @@ class TestElsewhere:
     )
     def test_is_not_there_else(self, image: Image) -> None:
         assert ElsewhereBases(_EDGE).find_base(image) is None
+
+    def test_leftovers_cannot_be_seen_nor_moved(self) -> None:
+        bases = ElsewhereBases(_EDGE)
+        assert bases.leftover(Image(_IMAGE, size=Bytes(512))) is None
+        found = Leftover(_IMAGE, "images/x", Bytes(512), cure="rbd trash mv images/x")
+        asked: list[None] = []
+        with pytest.raises(ForbiddenError, match=f"{_IMAGE}.*store edge1"):
+            bases.set_aside(found, lambda: asked.append(None))
+        assert asked == []

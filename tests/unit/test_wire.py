@@ -35,6 +35,7 @@ _SHOWN: dict[str, Any] = {
     "os_hash_value": "abc",
     "visibility": "public",
     "created_at": "2026-11-22T10:00:00Z",
+    "updated_at": "2026-11-22T11:00:00Z",
 }
 
 
@@ -53,6 +54,37 @@ def test_all_that_glance_shows() -> None:
     )
     assert image.hash == "sha512:abc"
     assert (image.visibility, image.created) == ("public", "2026-11-22T10:00:00Z")
+
+
+_NOON = 1_795_348_800.0
+"""2026-11-22T12:00:00Z."""
+
+
+@pytest.mark.parametrize(
+    ("updated", "date", "idle"),
+    [
+        ("2026-11-22T11:59:00Z", _NOON, 60.0),
+        ("2026-11-22T12:59:00+01:00", _NOON, 60.0),
+        ("2026-11-22T11:59:00", _NOON, 60.0),
+        ("2026-11-22T11:58:59.500000", _NOON, 60.5),
+        ("2026-11-22T12:00:00Z", _NOON, 0.0),
+        ("2026-11-22T12:00:09Z", _NOON, 0.0),
+        ("2026-11-22T11:59:00Z", None, None),
+        ("soon", _NOON, None),
+        ("", _NOON, None),
+        (None, _NOON, None),
+        (1_795_348_740, _NOON, None),
+        ("9999-99-01T00:00:00Z", _NOON, None),
+    ],
+)
+def test_how_long_nothing_changed_an_image(
+    updated: object, date: float | None, idle: float | None
+) -> None:
+    told = {"id": ID, "updated_at": updated}
+    image = wire.image(told, date)
+    assert image.idle == idle
+    (listed,) = wire.page({"images": [told]}, date).images
+    assert listed.idle == image.idle
 
 
 def test_what_a_queued_image_lacks() -> None:
@@ -148,9 +180,10 @@ def test_stores_begin_with_the_default() -> None:
 
 
 def test_a_request_for_a_copy() -> None:
-    assert wire.copy_request(StoreName("edge1")) == {
+    stores = [StoreName("edge2"), StoreName("edge1")]
+    assert wire.copy_request(stores) == {
         "method": {"name": "copy-image"},
-        "stores": ["edge1"],
+        "stores": ["edge2", "edge1"],
         "all_stores_must_succeed": False,
     }
 
@@ -197,8 +230,16 @@ _SPOILED = st.dictionaries(
 )
 
 
-@given(body=_ANY_JSON | _SPOILED | _SPOILED.map(lambda told: {**_SHOWN, **told}))
-def test_nothing_that_is_said_raises_anything_but_our_errors(body: object) -> None:
-    for read in (wire.image, wire.page, wire.stores, wire.complaint):
+@given(
+    body=_ANY_JSON | _SPOILED | _SPOILED.map(lambda told: {**_SHOWN, **told}),
+    date=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_nothing_that_is_said_raises_anything_but_our_errors(
+    body: object, date: float | None
+) -> None:
+    for read in (wire.image, wire.page):
         with suppress(CowpathError):
-            read(body)
+            read(body, date)
+    for read_alone in (wire.stores, wire.complaint):
+        with suppress(CowpathError):
+            read_alone(body)

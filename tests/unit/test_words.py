@@ -1,92 +1,104 @@
-"""What events look like: words, lines, a bar, a log."""
+"""What events look like: words, lines, a log."""
 
 import io
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import get_args
+from math import inf, nan
+from typing import Any, get_args
 
 import pytest
-from rich.console import Console
 
 from cowpath.core import events
-from cowpath.core.errors import BusyError, UnavailableError
-from cowpath.core.events import CopyProgress, Event, Phase
-from cowpath.core.model import (
-    Base,
-    Bytes,
-    Disk,
-    DiskName,
-    FileSource,
-    Image,
-    ImageId,
-    StoreName,
-)
+from cowpath.core.events import Event, Phase
+from cowpath.core.model import StoreName
 from cowpath.observers import words
-from cowpath.observers.latest_copy import LatestCopy
-from cowpath.observers.lines import PlainLines
+from cowpath.observers.lines import PlainLines, WarningLines
 from cowpath.observers.log import LogObserver
-from cowpath.observers.progress import ProgressBar
+from cowpath.observers.running_copies import RunningCopies
 from cowpath.observers.several import Several
 from cowpath.observers.silence import Silence
 from cowpath.observers.timeline import Timeline
 from cowpath.testing.clock import FakeClock
+from tests.unit.telling import BASE, DISK, EDGE, EVERY, GONE, IMAGE, LEFTOVER, PROGRESS
 
-EDGE = StoreName("edge1")
-IMAGE = Image(
-    ImageId("6f2e1c0a-0000-4000-8000-00000000000a"),
-    "[red]debian[/red]",
-    stores=frozenset({StoreName("central"), StoreName("archive")}),
-)
-BASE = Base(IMAGE.id, "/edge1/debian", Bytes(2**30))
-DISK = Disk(
-    DiskName("vm1"), Bytes(20 * 2**30), FileSource("/d/vm1.qcow2"), base=BASE.where
-)
-PROGRESS = CopyProgress(IMAGE.id, EDGE, Phase.STORING, Bytes(2**29), Bytes(2**30), 12.3)
-GONE = UnavailableError("Glance answers 502")
-
-SENTENCES: dict[Event, list[str]] = {
-    events.CopyAsked(IMAGE, EDGE): ["debian", "edge1", "from archive, central"],
-    events.CopyJoined(IMAGE, EDGE): ["is being copied to edge1 already"],
-    PROGRESS: ["edge1: arriving: 512.0 MiB of 1.0 GiB (12 s)"],
-    events.CopyFinished(IMAGE.id, EDGE, 15.72): ["copied to edge1 in 15.7 s"],
-    events.LookFailed(IMAGE.id, GONE, 3): [IMAGE.id, "look 3", "502"],
-    events.BaseFound(BASE, copied=False): ["no copy needed", "/edge1/debian"],
-    events.BaseFound(BASE, copied=True): ["is here now", "/edge1/debian"],
-    events.DiskMade(DISK): ["disk vm1: 20.0 GiB, clone of /edge1/debian"],
-    events.DiskAdopted(DISK): ["vm1", "made by an earlier call"],
-    events.DiskGrown(DISK): ["vm1 is 20.0 GiB now"],
-    events.DiskDeleted(DISK): ["vm1 is deleted"],
-    events.DiskBusy(DISK.name, BusyError("vm1 is open"), 5): [
-        "vm1 is open; trying again in 5 s"
+SENTENCES: dict[type, list[str]] = {
+    events.CopyAsked: ["debian", "edge1", "from archive, central"],
+    events.CopyJoined: ["is being copied to edge1 already"],
+    events.CopyProgress: ["edge1: arriving: 512.0 MiB of 1.0 GiB (12 s)"],
+    events.CopyFinished: ["copied to edge1 in 15.7 s"],
+    events.CopyFailed: [f"edge1: image {IMAGE.id} did not come (UnavailableError)"],
+    events.LeftoverSetAside: [
+        f"what a broken copy of image {IMAGE.id} left at /edge1/half (1.0 MiB)",
+        "moved out of the way: mv /kept/half /edge1/half restores it",
     ],
-    events.GuestStarted("vm1", DISK): ["guest vm1 runs on disk vm1"],
-    events.Warned("no limit"): ["warning: no limit"],
+    events.LookFailed: [IMAGE.id, "look 3", "502"],
+    events.BaseFound: ["is here now", "/edge1/debian"],
+    events.DiskMade: ["disk vm1: 20.0 GiB, clone of /edge1/debian"],
+    events.DiskAdopted: ["vm1", "made by an earlier call"],
+    events.DiskGrown: ["vm1 is 20.0 GiB now"],
+    events.DiskDeleted: ["vm1 is deleted"],
+    events.DiskBusy: ["vm1 is open; trying again in 5 s"],
+    events.GuestStarted: ["guest vm1 runs on disk vm1"],
+    events.Warned: ["warning: no limit"],
 }
 
 
 def test_no_event_is_forgotten_here() -> None:
-    assert {type(event) for event in SENTENCES} == set(get_args(Event))
+    assert {type(event) for event in EVERY} == set(get_args(Event)) == {*SENTENCES}
 
 
-@pytest.mark.parametrize(
-    "event",
-    SENTENCES,
-    ids=[f"{number} {type(event).__name__}" for number, event in enumerate(SENTENCES)],
-)
+@pytest.mark.parametrize("event", EVERY, ids=lambda event: type(event).__name__)
 def test_every_event_is_one_line_with_its_facts(event: Event) -> None:
     said = words.sentence(event)
     assert "\n" not in said
-    for fact in SENTENCES[event]:
-        assert fact in said
+    assert [fact for fact in SENTENCES[type(event)] if fact not in said] == []
 
 
-@pytest.mark.parametrize("phase", Phase)
-def test_every_phase_has_words(phase: Phase) -> None:
-    event = replace(PROGRESS, phase=phase)
-    assert words.phase(event)
-    shows_bytes = "512.0 MiB" in words.phase(event)
-    assert shows_bytes is (phase is Phase.STORING)
-    assert "MiB" not in words.phase(replace(event, total=None))
+def test_a_base_that_was_here_says_so() -> None:
+    said = words.sentence(events.BaseFound(BASE, copied=False))
+    assert "is here, no copy needed (/edge1/debian)" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "arriving: 512.0 MiB of 1.0 GiB"),
+        ({"rate": 35.2 * 2**20}, "arriving: 512.0 MiB of 1.0 GiB, 35.2 MiB/s"),
+        (
+            {"rate": 35.2 * 2**20, "left": 25.6},
+            "arriving: 512.0 MiB of 1.0 GiB, 35.2 MiB/s, 26 s left",
+        ),
+        ({"rate": 0.0}, "arriving: 512.0 MiB of 1.0 GiB, 0 B/s"),
+        ({"rate": inf, "left": inf}, "arriving: 512.0 MiB of 1.0 GiB"),
+        ({"left": nan}, "arriving: 512.0 MiB of 1.0 GiB"),
+        ({"total": None}, "arriving: 512.0 MiB"),
+        ({"phase": Phase.STAGING}, "Glance is staging it"),
+        ({"phase": Phase.FINISHING}, "all bytes are here, Glance is finishing"),
+        (
+            {"phase": Phase.QUEUED},
+            "waiting for another import of this image to end",
+        ),
+        (
+            {"phase": Phase.QUEUED, "behind": frozenset({"edge3", "edge2"})},
+            "waiting for another import of this image, to edge2, edge3, to end",
+        ),
+    ],
+)
+def test_a_phase_says_what_is_known_and_no_more(
+    changes: dict[str, Any], text: str
+) -> None:
+    event = replace(PROGRESS, **changes)
+    assert words.phase(event) == text
+    assert words.sentence(event) == f"edge1: {text} (12 s)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (99.4, "99 s"), (100, "2 min"), (3000, "50 min"), (7500, "2 h 5 min")],
+)
+def test_times_are_in_the_unit_that_says_enough(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -114,6 +126,8 @@ def test_lines_tell_of_progress_only_what_is_new_or_seconds_old() -> None:
         lines.tell(replace(PROGRESS, elapsed=elapsed))
     lines.tell(replace(PROGRESS, elapsed=11, phase=Phase.FINISHING))
     lines.tell(replace(PROGRESS, elapsed=11, store=StoreName("edge2")))
+    lines.tell(replace(PROGRESS, elapsed=11.5, phase=Phase.FINISHING))
+    lines.tell(replace(PROGRESS, elapsed=12, store=StoreName("edge2")))
     lines.tell(events.DiskMade(DISK))
     told = stream.getvalue().splitlines()
     assert [line.rpartition("(")[2] for line in told[:5]] == [
@@ -132,6 +146,7 @@ def test_lines_tell_of_progress_only_what_is_new_or_seconds_old() -> None:
         (PROGRESS, logging.DEBUG),
         (events.LookFailed(IMAGE.id, GONE, 1), logging.WARNING),
         (events.Warned("100 %s"), logging.WARNING),
+        (events.LeftoverSetAside(LEFTOVER, "mv"), logging.WARNING),
         (events.DiskMade(DISK), logging.INFO),
     ],
 )
@@ -146,37 +161,33 @@ def test_a_log_gets_trouble_as_warnings_and_progress_as_debug(
     ]
 
 
-def terminal() -> tuple[Console, io.StringIO]:
+def test_a_line_tells_when_it_is_another_import_that_we_queue_behind() -> None:
     stream = io.StringIO()
-    return Console(file=stream, force_terminal=True, width=120), stream
+    lines = PlainLines(stream)
+    queued = replace(PROGRESS, phase=Phase.QUEUED)
+    for behind in ("edge2", "edge2", "edge3"):
+        lines.tell(replace(queued, behind=frozenset({StoreName(behind)})))
+    assert [line.split(", ")[1] for line in stream.getvalue().splitlines()] == [
+        "to edge2",
+        "to edge3",
+    ]
 
 
-def is_drawn(bar: ProgressBar) -> bool:
-    return bar._bar is not None
+def test_a_copy_that_is_followed_anew_is_news() -> None:
+    stream = io.StringIO()
+    lines = PlainLines(stream)
+    lines.tell(replace(PROGRESS, elapsed=300))
+    lines.tell(replace(PROGRESS, elapsed=0))
+    assert len(stream.getvalue().splitlines()) == 2
 
 
-def followed(latest: LatestCopy) -> tuple[Image, StoreName] | None:
-    return latest.running
-
-
-def test_names_are_printed_as_they_are_not_as_markup() -> None:
-    console, stream = terminal()
-    ProgressBar(console).tell(events.CopyAsked(IMAGE, EDGE))
-    assert "[red]debian[/red]" in stream.getvalue()
-
-
-def test_a_bar_is_drawn_while_a_copy_runs_and_taken_away_after_it() -> None:
-    console, stream = terminal()
-    bar = ProgressBar(console)
-    bar.tell(replace(PROGRESS, phase=Phase.STAGING, present=Bytes(0)))
-    bar.tell(PROGRESS)
-    bar.tell(replace(PROGRESS, total=None))
-    assert is_drawn(bar)
-    bar.tell(events.CopyFinished(IMAGE.id, EDGE, 15.72))
-    assert not is_drawn(bar)
-    bar.close()
-    assert "edge1: storing" in stream.getvalue()
-    assert "copied to edge1" in stream.getvalue()
+def test_only_warnings_are_what_the_user_should_know() -> None:
+    stream = io.StringIO()
+    for event in EVERY:
+        WarningLines(stream).tell(event)
+    moved, warned = stream.getvalue().splitlines()
+    assert "moved out of the way" in moved
+    assert warned == "warning: no limit"
 
 
 def test_several_observers_are_told_in_order() -> None:
@@ -194,16 +205,43 @@ def test_several_observers_are_told_in_order() -> None:
     assert told == [(1, PROGRESS), (2, PROGRESS)]
 
 
-def test_the_latest_copy_is_known_until_it_is_finished() -> None:
-    latest = LatestCopy()
-    latest.tell(events.Warned("x"))
-    assert followed(latest) is None
-    for begun in (events.CopyAsked(IMAGE, EDGE), events.CopyJoined(IMAGE, EDGE)):
-        latest.tell(begun)
-        latest.tell(PROGRESS)
-        assert followed(latest) == (IMAGE, EDGE)
-        latest.tell(events.CopyFinished(IMAGE.id, EDGE, 1))
-        assert followed(latest) is None
+def test_several_observers_hear_of_one_event_at_a_time() -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    class Slow(Silence):
+        def tell(self, event: Event) -> None:
+            inside.append(1)
+            super().tell(event)
+            most.append(len(inside))
+            inside.pop()
+
+    several = Several(Slow())
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(200):
+            pool.submit(several.tell, PROGRESS)
+    assert most == [1] * 200
+
+
+def test_copies_are_known_from_their_begin_to_their_end() -> None:
+    copies = RunningCopies()
+    copies.tell(events.Warned("x"))
+    assert copies.by_image() == []
+    for begun in (events.CopyAsked, events.CopyJoined):
+        copies.tell(begun(IMAGE, EDGE))
+        copies.tell(begun(IMAGE, StoreName("edge2")))
+        copies.tell(PROGRESS)
+        assert copies.by_image() == [(IMAGE, ["edge1", "edge2"])]
+        copies.tell(events.CopyFinished(IMAGE.id, EDGE, 1))
+        assert copies.by_image() == [(IMAGE, ["edge2"])]
+        copies.tell(events.CopyFinished(IMAGE.id, StoreName("edge2"), 1))
+        assert copies.by_image() == []
+
+
+def test_what_was_found_finished_without_a_copy_is_no_copy() -> None:
+    copies = RunningCopies()
+    copies.tell(events.CopyFinished(IMAGE.id, EDGE, 0))
+    assert copies.by_image() == []
 
 
 def test_a_timeline_knows_when_each_step_was_done() -> None:

@@ -15,6 +15,7 @@ class GlanceConfig:
         endpoint: The image service's root URL; empty: the service catalogue's.
         region: Empty: the cloud's.
         interface: public, internal or admin; empty: the cloud's.
+        group: The configuration's group that all this stands in, for messages.
     """
 
     cloud: str = ""
@@ -23,3 +24,4 @@ class GlanceConfig:
     endpoint: str = ""
     region: str = ""
     interface: str = ""
+    group: str = "cowpath"

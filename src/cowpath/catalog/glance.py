@@ -1,7 +1,7 @@
 """Glance's v2 API as a Catalog."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import quote, urlencode
 
 from cowpath.catalog import refusals, wire
@@ -12,6 +12,7 @@ from cowpath.core.errors import (
     CowpathError,
     NotFoundError,
     UnavailableError,
+    UsageError,
 )
 from cowpath.core.model import CopyAnswer, Image, ImageId, StoreName, is_image_id
 
@@ -40,7 +41,7 @@ class GlanceCatalog:
     def get(self, image: ImageId) -> Image:
         """Return the image as it is now."""
         reply = self._get(f"/v2/images/{quote(image, safe='')}", f"image {image}")
-        found = wire.image(reply.body)
+        found = wire.image(reply.body, reply.date)
         # A database that compares without regard to case, such as MySQL, finds an
         # id in capitals too. Glance's own spelling is the one that stores know.
         if found.id.casefold() != image.casefold():
@@ -75,16 +76,24 @@ class GlanceCatalog:
             ) from error
         return wire.stores(reply.body)
 
-    def copy(self, image: ImageId, store: StoreName) -> CopyAnswer:
-        """Ask for a copy in `store` and return at once."""
+    def copy(self, image: ImageId, stores: Sequence[StoreName]) -> CopyAnswer:
+        """Ask with one request for copies in `stores` and return at once."""
+        # Glance 33 answers 202 to a store that is named twice, breaks at once and
+        # keeps the image locked for an hour. Seen on 2026-11-22.
+        wanted = tuple(dict.fromkeys(stores))
+        if not wanted:
+            raise UsageError(
+                f"no store is named that image {image} is to be copied to: name one "
+                f"(`cowpath image place {image} --store STORE`)"
+            )
         reply = self._transport.request(
             "POST",
             f"/v2/images/{quote(image, safe='')}/import",
-            wire.copy_request(store),
+            wire.copy_request(wanted),
         )
         if reply.status == _ACCEPTED:
             return CopyAnswer.ACCEPTED
-        asked = refusals.Asked(self._transport.endpoint, image, store)
+        asked = refusals.Asked(self._transport.endpoint, image, wanted)
         answer = refusals.of_copy(reply, asked, self._known_stores)
         if isinstance(answer, CowpathError):
             raise answer
@@ -125,7 +134,7 @@ class GlanceCatalog:
         while query and query not in seen:
             seen.add(query)
             reply = self._get(f"/v2/images?{query}", "list of images")
-            page = wire.page(reply.body)
+            page = wire.page(reply.body, reply.date)
             yield from page.images
             query = page.next
 

@@ -25,7 +25,10 @@ from cowpath.core.model import CopyAnswer, ImageId, StoreName
 
 _PRESENT = re.compile(r"already present at store", re.IGNORECASE)
 _NO_METHOD = re.compile(r"unknown import method|import method .*not", re.IGNORECASE)
-_NO_STORE = re.compile(r"store for identifier|unknown scheme", re.IGNORECASE)
+_NO_STORE = re.compile(
+    r"store for identifier (?P<store>\S+) not|store for identifier|unknown scheme",
+    re.IGNORECASE,
+)
 _BUSY = re.compile(r"still in progress|active task", re.IGNORECASE)
 _NOT_ACTIVE = re.compile(r"only images with status active", re.IGNORECASE)
 
@@ -36,12 +39,18 @@ class Asked:
 
     endpoint: str
     image: ImageId
-    store: StoreName
+    stores: tuple[StoreName, ...]
+
+    @property
+    def where(self) -> str:
+        """Return the stores in words."""
+        plural = "s" if len(self.stores) > 1 else ""
+        return f"store{plural} {', '.join(self.stores)}"
 
     @property
     def what(self) -> str:
         """Return the copy in words."""
-        return f"the copy of image {self.image} to store {self.store}"
+        return f"the copy of image {self.image} to {self.where}"
 
 
 def of_reading(reply: Reply, what: str, endpoint: str) -> CowpathError:
@@ -112,8 +121,8 @@ def _refused(reply: Reply, told: str | None, asked: Asked) -> CowpathError:
                 f"Glance's policy copy_image forbids us {asked.what}{_words(told)}. By "
                 f'default only administrators may copy: set "copy_image" in '
                 f"Glance's policy.yaml to a rule that we fulfil (a role of its own, "
-                f'or "" for everybody), or give this host service credentials of '
-                f"its own in [cowpath]"
+                f'or "" for everybody), or give this host service credentials in '
+                f"[cowpath_copy], with which it copies"
             )
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return QuotaError(
@@ -144,16 +153,18 @@ def _conflict(
 ) -> CopyAnswer | CowpathError:
     if _BUSY.search(told):
         return CopyAnswer.BUSY
-    if _NO_STORE.search(told):
+    if unknown := _NO_STORE.search(told):
+        named = unknown["store"]
+        which = named if named in asked.stores else " or ".join(asked.stores)
         return NotFoundError(
-            f"Glance has no store {asked.store}, so image {asked.image} cannot be "
-            f"copied to it; it has {known_stores()}: check the spelling; if this is "
-            f"the site's own store, set images_rbd_glance_store_name to one of these"
+            f"Glance has no store {which}, so {asked.what} was not begun; it has "
+            f"{known_stores()}: check the spelling; if this is the site's own store, "
+            f"set images_rbd_glance_store_name to one of these"
         )
     if _NOT_ACTIVE.search(told):
         return UnsuitableError(
-            f"image {asked.image} is not active, so Glance does not copy it to store "
-            f"{asked.store}{_words(told)}: upload its data, or have it reactivated "
+            f"image {asked.image} is not active, so Glance does not copy it to "
+            f"{asked.where}{_words(told)}: upload its data, or have it reactivated "
             f"(openstack image set --activate {asked.image})"
         )
     return UnsuitableError(

@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urlsplit
@@ -78,9 +80,19 @@ class SessionTransport:
     An expired token is renewed by keystoneauth, where it can.
     """
 
-    def __init__(self, session: Any, where: Where, timeouts: Timeouts) -> None:
-        """Ask over `session`, which knows how to log in."""
+    def __init__(
+        self, session: Any, where: Where, timeouts: Timeouts, group: str = "cowpath"
+    ) -> None:
+        """Ask over `session`, which knows how to log in.
+
+        Args:
+            session: Keystoneauth's.
+            where: Which Glance.
+            timeouts: How long to wait.
+            group: The configuration's group that credentials may stand in.
+        """
         self._session = session
+        self._group = group
         self._where = where
         self._timeouts = timeouts
         self._root = _root(where.endpoint) if where.endpoint else None
@@ -95,7 +107,7 @@ class SessionTransport:
         self, method: str, path: str, json: Mapping[str, object] | None = None
     ) -> Reply:
         """Send one request and return its reply, whatever its status."""
-        with _translated(self.endpoint):
+        with _translated(self.endpoint, self._group):
             if self._root is None:
                 self._root = self._look_up()
             response = self._session.request(
@@ -110,7 +122,8 @@ class SessionTransport:
                 redirect=False,
                 raise_exc=False,
             )
-            return Reply(response.status_code, _body(response.content))
+            date = _date(response.headers.get("Date"))
+            return Reply(response.status_code, _body(response.content), date)
 
     def _look_up(self) -> str:
         found = self._session.get_endpoint(
@@ -147,7 +160,7 @@ def connect(
             wrong.
     """
     timeouts = timeouts or Timeouts()
-    with _translated("the image service"):
+    with _translated("the image service", config.group):
         if config.auth_type:
             session, where = _of_plugin(config)
         else:
@@ -155,7 +168,7 @@ def connect(
     if session.timeout is None:
         # For the requests that log in; ours carry their own.
         session.timeout = timeouts.read
-    return SessionTransport(session, where, timeouts)
+    return SessionTransport(session, where, timeouts, config.group)
 
 
 def auth_option_names(auth_type: str) -> frozenset[str]:
@@ -169,7 +182,7 @@ def auth_option_names(auth_type: str) -> frozenset[str]:
 
 
 def _of_plugin(config: GlanceConfig) -> tuple[Any, Where]:
-    loader = _loader(config.auth_type)
+    loader = _loader(config.auth_type, config.group)
     given = {
         option.dest: option.type(config.auth[name])
         for option in loader.get_options()
@@ -187,12 +200,12 @@ def _of_plugin(config: GlanceConfig) -> tuple[Any, Where]:
     return session, where
 
 
-def _loader(auth_type: str) -> Any:
+def _loader(auth_type: str, group: str = "cowpath") -> Any:
     try:
         return loading.get_plugin_loader(auth_type)
     except ksa.NoMatchingPlugin as error:
         raise ConfigError(
-            f"there is no keystoneauth plugin {auth_type}: set [cowpath] auth_type to "
+            f"there is no keystoneauth plugin {auth_type}: set [{group}] auth_type to "
             f"one of {', '.join(sorted(loading.get_available_plugin_names()))}"
         ) from error
 
@@ -205,7 +218,7 @@ def _names(option: Any) -> set[str]:
 def _of_cloud(
     config: GlanceConfig, config_files: Sequence[str] | None
 ) -> tuple[Any, Where]:
-    sdk, sdk_error = _openstack_config()
+    sdk, sdk_error = _openstack_config(config.group)
     files = list(config_files) if config_files else None
     wanted = {"region_name": config.region} if config.region else {}
     try:
@@ -230,14 +243,14 @@ def _of_cloud(
     return session, where
 
 
-def _openstack_config() -> tuple[Any, type[Exception]]:
+def _openstack_config(group: str) -> tuple[Any, type[Exception]]:
     try:
         # Takes a second, and it comes with the extra `cli` only.
         from openstack import config, exceptions  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(
             "OS_* variables and clouds.yaml need openstacksdk, which is not installed: "
-            "pip install 'cowpath[cli]', or set [cowpath] auth_type and its options"
+            f"pip install 'cowpath[cli]', or set [{group}] auth_type and its options"
         ) from error
     return config, exceptions.SDKException
 
@@ -246,12 +259,12 @@ _MEANING: tuple[tuple[type[Exception], type[CowpathError], str], ...] = (
     (
         ksa.Unauthorized,
         CredentialsError,
-        "our credentials were refused ({}): check OS_*, OS_CLOUD or [cowpath]",
+        "our credentials were refused ({}): check OS_*, OS_CLOUD or [{group}]",
     ),
     (
         ksa.Forbidden,
         CredentialsError,
-        "we may not log in ({}): check OS_*, OS_CLOUD or [cowpath]",
+        "we may not log in ({}): check OS_*, OS_CLOUD or [{group}]",
     ),
     (
         ksa.CatalogException,
@@ -266,7 +279,7 @@ _MEANING: tuple[tuple[type[Exception], type[CowpathError], str], ...] = (
         ConfigError,
         (
             "the credentials are incomplete ({}): set OS_CLOUD or OS_*, or correct "
-            "clouds.yaml or [cowpath]"
+            "clouds.yaml or [{group}]"
         ),
     ),
     (
@@ -295,7 +308,7 @@ _MEANING: tuple[tuple[type[Exception], type[CowpathError], str], ...] = (
 
 
 @contextmanager
-def _translated(whom: str) -> Iterator[None]:
+def _translated(whom: str, group: str) -> Iterator[None]:
     """Turn every exception of these libraries into one of ours, once."""
     try:
         yield
@@ -305,11 +318,12 @@ def _translated(whom: str) -> Iterator[None]:
             raise ConfigError(
                 f"{whom}: the token cannot be sent: it begins with a blank, or holds "
                 f"a line break or another character that no token has: set it again "
-                f"(OS_TOKEN, or token in clouds.yaml or [cowpath])"
+                f"(OS_TOKEN, or token in clouds.yaml or [{group}])"
             ) from None
         for theirs, ours, meaning in _MEANING:
             if isinstance(error, theirs):
-                raise ours(f"{whom}: {meaning.format(_one_line(error))}") from error
+                text = meaning.format(_one_line(error), group=group)
+                raise ours(f"{whom}: {text}") from error
         raise
 
 
@@ -342,6 +356,15 @@ def _body(content: bytes) -> object:
         return jsonlib.loads(content)
     except (ValueError, RecursionError):
         return content[:_LONGEST_TEXT].decode(errors="replace")
+
+
+def _date(header: str | None) -> float | None:
+    try:
+        when = parsedate_to_datetime(header or "")
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return when.timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def _one_line(error: Exception) -> str:

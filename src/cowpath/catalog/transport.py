@@ -12,10 +12,13 @@ class Reply:
     Attributes:
         status: The HTTP status.
         body: Parsed JSON; text where it was none; None where it was empty.
+        date: When it was made, by the server's own clock, in seconds since 1970; None
+            if it does not say. The only clock that Glance's times can be held against.
     """
 
     status: int
     body: object = None
+    date: float | None = None
 
 
 class Transport(Protocol):

@@ -5,8 +5,9 @@ and raises nothing but CowpathError.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from cowpath.core.errors import UnavailableError
@@ -15,6 +16,7 @@ from cowpath.core.model import (
     Image,
     ImageId,
     Location,
+    Seconds,
     StoreName,
     is_image_id,
 )
@@ -42,8 +44,12 @@ class Page:
     next: str | None
 
 
-def image(body: object) -> Image:
+def image(body: object, date: float | None = None) -> Image:
     """Return the image that `body` describes.
+
+    Args:
+        body: What Glance said.
+        date: When it said so, by its own clock.
 
     Raises:
         UnavailableError: It is not an image as Glance describes one.
@@ -70,11 +76,17 @@ def image(body: object) -> Image:
         hash=_hash(told),
         visibility=_text(told.get("visibility")) or "private",
         created=_text(told.get("created_at")) or "",
+        updated=_text(told.get("updated_at")) or "",
+        idle=_idle(told.get("updated_at"), date),
     )
 
 
-def page(body: object) -> Page:
+def page(body: object, date: float | None = None) -> Page:
     """Return the page of images that `body` is.
+
+    Args:
+        body: What Glance said.
+        date: When it said so, by its own clock.
 
     Raises:
         UnavailableError: It is not a list of images as Glance gives one.
@@ -87,7 +99,7 @@ def page(body: object) -> Page:
             "endpoint"
         )
     return Page(
-        tuple(image(row) for row in rows),
+        tuple(image(row, date) for row in rows),
         _next_query(told.get("next")),
     )
 
@@ -110,15 +122,15 @@ def stores(body: object) -> tuple[StoreName, ...]:
     return tuple(StoreName(str(row["id"])) for row in told)
 
 
-def copy_request(store: StoreName) -> dict[str, object]:
-    """Return the body that asks for a copy in `store`.
+def copy_request(stores: Sequence[StoreName]) -> dict[str, object]:
+    """Return the body that asks for copies in `stores`, each named once.
 
-    With `all_stores_must_succeed`, Glance's default, a failure leaves the whole
-    image behind in its staging space.
+    With `all_stores_must_succeed`, Glance's default, one failure takes the image out
+    of the other stores again and leaves it whole in the staging space.
     """
     return {
         "method": {"name": COPY_METHOD},
-        "stores": [store],
+        "stores": list(stores),
         "all_stores_must_succeed": False,
     }
 
@@ -161,6 +173,19 @@ def _size(told: object) -> Bytes | None:
     if isinstance(told, bool) or not isinstance(told, int) or told < 0:
         return None
     return Bytes(told)
+
+
+def _idle(updated: object, date: float | None) -> Seconds | None:
+    # Below zero where one Glance wrote the time and another one, whose clock is
+    # behind, answers.
+    if date is None or not isinstance(updated, str):
+        return None
+    try:
+        when = datetime.fromisoformat(updated)
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return max(0.0, date - when.timestamp())
+    except (ValueError, OverflowError):
+        return None
 
 
 def _stores(told: object) -> frozenset[StoreName]:

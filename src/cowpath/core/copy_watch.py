@@ -3,12 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cowpath.core.errors import (
-    CopyFailedError,
-    CopyTimeoutError,
-    CowpathError,
-    UntrustedError,
-)
+from cowpath.core.copy_looks import Looks
+from cowpath.core.copy_words import CopyWords, lock_passed, silence
+from cowpath.core.errors import CopyTimeoutError, CowpathError
 from cowpath.core.events import Phase
 from cowpath.core.model import (
     Arrival,
@@ -16,6 +13,8 @@ from cowpath.core.model import (
     Bytes,
     CopyAnswer,
     Image,
+    ImageId,
+    Leftover,
     Patience,
     Seconds,
     StoreName,
@@ -24,6 +23,12 @@ from cowpath.core.model import (
 # A POST without an answer may have been accepted: the next look tells. After this
 # many in a row nothing was, and nobody is copying.
 _UNANSWERED_ASKS = 3
+
+_SETTLED: Seconds = 2
+"""What lies in the store and has not changed for so long is nobody's copy."""
+
+_PASS_AGAIN: Seconds = 60
+"""Between two questions whether a lock is dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,16 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask Glance for a copy."""
+    """Ask Glance for a copy, once `lies` agreed; tell `warning` before."""
+
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Move this leftover out of Glance's way, then tell `lies` again."""
+
+    leftover: Leftover
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +70,7 @@ class Stop:
 
 
 Step = Done | Ask | Join | Wait | Stop
+Verdict = Ask | SetAside | Wait | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +103,16 @@ class CopyWatch:
          gone: a task that still has it may be waiting for a thread of Glance.
       5. The lock is gone, or another task's, and our store neither listed nor
          failed: the copy died silently. Ask once more, then stop.
-      6. A look that Glance does not answer is not an answer: look again.
+      6. A look that Glance does not answer is not an answer: look again. Neither is
+         one that is older than what we saw already.
+      7. An image that is not active any more ends it.
+      8. No growth for `patience.stall` seconds after the first bytes is an error;
+         silence before them only a warning.
       9. Look soon, then seldom, and at once when the store shows the whole base.
+     10. A lock without a sign of life for `patience.dead_lock` seconds: ask all the
+         same; Glance decides. Never by default.
+     11. What lies in the store of an image that Glance neither lists nor copies is a
+         leftover: set it aside where that is allowed, else stop and name it.
      12. Time is up `patience.timeout` after acceptance or joining; 0: no limit.
     """
 
@@ -100,6 +123,7 @@ class CopyWatch:
         now: Seconds,
         *,
         territory: str = "this site's store",
+        repair: bool = False,
         jitter: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Begin to follow at `now`.
@@ -109,34 +133,51 @@ class CopyWatch:
             patience: How long and how often.
             now: Seconds, as every other `now` here.
             territory: What our store may read, for messages.
+            repair: Leftovers may be set aside.
             jitter: Returns 0 to 1; spreads the looks of many hosts.
         """
         self._store = store
         self._patience = patience
         self._territory = territory
+        self._repair = repair
         self._began = now
         self._followed_since: Seconds | None = None
         self._queued_since: Seconds | None = None
         self._listed_since: Seconds | None = None
+        self._failed_since: Seconds | None = None
+        self._newest: tuple[str, Seconds] = ("", now)
         self._accepted = 0
         self._old_failure = False
+        self._failure: CowpathError | None = None
         self._was_running = False
         self._task: str | None = None
+        self._lock: tuple[str | None, Seconds] = (None, now)
+        self._passed: tuple[str | None, Seconds] = (None, float("-inf"))
+        self._passing = False
+        self._lying: tuple[Leftover, Seconds] | None = None
+        self._set_aside = False
         self._image: Image | None = None
         self._first_look = True
         self._unanswered = 0
         self._asked_late = False
         self._missed = 0
-        self._looks = _Looks(patience, now, jitter)
+        self._warned = False
+        self._looks = Looks(patience, now, jitter)
 
     def look(self, image: Image, base: Base | None, now: Seconds) -> Step:
         """Decide from what Glance says of `image` and whether its base is here."""
-        self._missed = 0
-        self._image = image
+        self._missed, self._passing = 0, False
         self._looks.looked(now)
+        if self._is_old(image, now):
+            return Wait()
+        self._image = image
+        if image.lock != self._lock[0]:
+            self._lock = image.lock, now
         first, self._first_look = self._first_look, False
+        if image.status != "active":
+            return Stop(self._words(image).not_active())
         running = image.is_being_copied_to(self._store)
-        if running:
+        if running and image.lock != self._passed[0]:
             self._was_running, self._task = True, image.lock
         if image.is_in(self._store):
             return self._listed(image, base, now, first=first)
@@ -145,22 +186,62 @@ class CopyWatch:
             return self._join_or_ask(image, now, running=running)
         return self._followed(image, now)
 
+    def lies(self, leftover: Leftover | None, now: Seconds) -> Verdict:
+        """Decide, before asking, from what lies in our store where it would go."""
+        if self._passing:
+            # Whose lock it is, that one's bytes lie there; they are looked at again
+            # when there is no lock.
+            self._looks.expect(leftover.present if leftover else Bytes(0))
+            return self._agreed()
+        if leftover is None:
+            return Stop(self._failure) if self._failure else self._agreed()
+        if self._lying is None or self._lying[0] != leftover:
+            self._lying = leftover, now
+        if now - self._lying[1] < _SETTLED:
+            # Glance may be taking it away at this moment, after a failure.
+            self._queue(now)
+            return Wait()
+        if self._repair and not self._set_aside:
+            self._set_aside, self._failure = True, None
+            return SetAside(leftover)
+        return Stop(self._failure or self._last_words().leftover(leftover))
+
     def peek(self, arrival: Arrival | None, now: Seconds) -> Pause | Look:
         """Decide between two looks, from what our own store shows."""
         self._looks.arrived(arrival, now)
-        due = min(self._looks.due(now), self._deadline(), self._queue_end())
-        if now >= due:
-            return Look()
-        return Pause(min(self._patience.peek, due - now))
+        return self._next(now)
+
+    def blind(self, now: Seconds) -> Pause | Look:
+        """Decide between two looks when our own store does not answer."""
+        self._looks.blinded()
+        return self._next(now)
+
+    def warning(self, now: Seconds) -> str:
+        """Return what the user should know and was not told yet; empty: nothing."""
+        begun, quiet = self._followed_since, self._patience.stall
+        staging = self.phase is Phase.STAGING and not self._warned
+        if begun is None or self._image is None or not quiet or not staging:
+            return ""
+        if now - begun < quiet:
+            return ""
+        self._warned = True
+        return silence(self._image, self._store, now - begun)
 
     def answered(self, answer: CopyAnswer, now: Seconds) -> None:
         """Tell what Glance answered to Ask."""
         self._missed = self._unanswered = 0
-        if answer is CopyAnswer.BUSY:
-            self._queue(now)
+        passing, self._passing = self._passing, False
+        busy = answer is CopyAnswer.BUSY
+        if busy or not passing:
+            # Nobody's lock was taken over.
+            self._passed = None, self._passed[1]
+        if busy:
+            if self._followed_since is None:
+                self._queue(now)
             return
         self._accepted += 1
-        self._task = None
+        self._task = self._failure = self._failed_since = None
+        self._was_running = False
         self._follow(now)
 
     def missed(self, error: CowpathError, now: Seconds) -> Stop | None:
@@ -184,6 +265,23 @@ class CopyWatch:
         """Bytes that our store showed at the last peek."""
         return self._looks.present
 
+    def rate(self, now: Seconds) -> float | None:
+        """Return the bytes per second that arrived lately; None if not known."""
+        return self._looks.rate(now) if self.phase is Phase.STORING else None
+
+    def left(self, now: Seconds) -> Seconds | None:
+        """Return the seconds that are left at that rate; None if not known."""
+        rate, image = self.rate(now), self._image
+        if not rate or image is None or image.size is None:
+            return None
+        return max(0.0, (image.size - self.present) / rate)
+
+    @property
+    def behind(self) -> frozenset[StoreName]:
+        """The stores of the import that we queue behind, as far as Glance says."""
+        queued = self.phase is Phase.QUEUED and self._image and self._image.lock
+        return self._image.importing if queued and self._image else frozenset()
+
     @property
     def phase(self) -> Phase:
         """Where the copy is, as far as can be seen."""
@@ -196,6 +294,28 @@ class CopyWatch:
     def elapsed(self, now: Seconds) -> Seconds:
         """Return seconds since we began."""
         return now - self._began
+
+    def _next(self, now: Seconds) -> Pause | Look:
+        due = min(self._looks.due(now), self._deadline(), self._queue_end())
+        stalled = self._stall_end()
+        if self._looks.last < stalled:
+            due = min(due, stalled)
+        if now >= due:
+            return Look()
+        return Pause(min(self._patience.peek, due - now))
+
+    def _is_old(self, image: Image, now: Seconds) -> bool:
+        """Tell whether Glance showed us a newer state of the image a moment ago.
+
+        Replicas of a database lag, and proxies keep answers. Not for ever: a clock
+        may have been set back.
+        """
+        newest, seen = self._newest
+        if image.updated < newest and now - seen < self._patience.grace:
+            return True
+        if image.updated != newest:
+            self._newest = image.updated, now
+        return False
 
     def _listed(
         self, image: Image, base: Base | None, now: Seconds, *, first: bool
@@ -211,7 +331,8 @@ class CopyWatch:
             free = not image.lock or bool(image.importing)
             return Done(base) if free or first or aged else Wait()
         # A store on NFS may show a new file late, hence the grace.
-        return Stop(self._no_base(image)) if first or aged else Wait()
+        lost = self._words(image).no_base(self._territory)
+        return Stop(lost) if first or aged else Wait()
 
     def _join_or_ask(self, image: Image, now: Seconds, *, running: bool) -> Step:
         if running:
@@ -221,9 +342,9 @@ class CopyWatch:
             self._queue(now)
         late = now >= self._queue_end()
         if late and (image.lock or self._asked_late):
-            return Stop(self._queue_too_long(image))
+            return Stop(self._words(image).queue_too_long(self._patience.queue))
         if image.lock:
-            return Wait()
+            return self._pass(image, now) or Wait()
         # Glance may answer busy for a lock that it does not show us: ask once more
         # after the queue's end, no more.
         self._asked_late = late
@@ -232,30 +353,65 @@ class CopyWatch:
     def _followed(self, image: Image, now: Seconds) -> Step:
         # Where many sites want one image another import may have the lock by now. As
         # long as our task has it, it may still wait for one of Glance's threads.
-        self._task = self._task or image.lock
+        if image.lock != self._passed[0]:
+            self._task = self._task or image.lock
         gone = not image.lock or image.lock != self._task
         over = self._was_running or (gone and now >= self._grace_end())
         failed = self._store in image.failed and self._store not in image.importing
         if failed and (over or not self._old_failure):
-            return Stop(self._failed(image))
+            return self._failed(image, now)
         if over and gone:
             return self._died_silently(image, now)
         return self._in_time(image, now)
 
+    def _failed(self, image: Image, now: Seconds) -> Step:
+        failure = self._words(image).failed()
+        if not self._repair or self._set_aside:
+            return Stop(failure)
+        # What it left may be set aside, and asked again, once the lock is gone.
+        if self._failed_since is None:
+            self._failed_since = now
+        if image.lock:
+            waited = now - self._failed_since >= self._patience.grace
+            return Stop(failure) if waited else Wait()
+        self._failure = failure
+        return self._ask(image)
+
     def _died_silently(self, image: Image, now: Seconds) -> Step:
         if self._accepted > 1:
-            return Stop(self._silent(image))
+            return Stop(self._words(image).silent(self._accepted))
         self._followed_since = None
         self._was_running = False
         return self._join_or_ask(image, now, running=False)
 
     def _ask(self, image: Image) -> Step:
         self._old_failure = self._store in image.failed
+        return Ask()
+
+    def _agreed(self) -> Ask:
         self._unanswered += 1
         return Ask()
 
+    def _pass(self, image: Image, now: Seconds) -> Step | None:
+        """Return Ask where the lock is taken for dead and that is allowed."""
+        limit = self._patience.dead_lock
+        idle = now - self._lock[1] if image.idle is None else image.idle
+        # A new task's first sign shows up to a second after its lock.
+        fresh = now - self._lock[1] < _SETTLED
+        alive = fresh or idle < limit or self._looks.grew_within(limit, now)
+        if not limit or alive or now - self._passed[1] < _PASS_AGAIN:
+            return None
+        self._passing, self._passed = True, (image.lock, now)
+        self._old_failure = self._store in image.failed
+        return Ask(lock_passed(image, self._store, idle))
+
     def _in_time(self, image: Image, now: Seconds) -> Step:
-        return Stop(self._too_late(image)) if now >= self._deadline() else Wait()
+        if now >= self._deadline():
+            return Stop(self._words(image).too_late(self._patience.timeout))
+        passing = self._pass(image, now) if image.lock else None
+        if passing is None and now >= self._stall_end():
+            return Stop(self._words(image).stalled(self._stalled_for(now)))
+        return passing or Wait()
 
     def _follow(self, now: Seconds) -> None:
         self._followed_since = now
@@ -266,6 +422,14 @@ class CopyWatch:
         if self._queued_since is None:
             self._queued_since = now
             self._looks.restart(now)
+
+    def _stall_end(self) -> Seconds:
+        if self._followed_since is None:
+            return float("inf")
+        return self._looks.stall_end(self._image.size if self._image else None)
+
+    def _stalled_for(self, now: Seconds) -> Seconds:
+        return now - (self._looks.grew if self._looks.grew is not None else now)
 
     def _deadline(self) -> Seconds:
         if self._followed_since is None or not self._patience.timeout:
@@ -280,106 +444,17 @@ class CopyWatch:
     def _grace_end(self) -> Seconds:
         return (self._followed_since or 0.0) + self._patience.grace
 
-    def _no_base(self, image: Image) -> CowpathError:
-        urls = ", ".join(place.shown for place in image.locations) or "hidden"
-        return UntrustedError(
-            f"Glance lists image {image.id} ({image.name}) in store {self._store}, but "
-            f"{self._territory} holds no base of it with {image.size} bytes (its "
-            f"locations: {urls}): the store name belongs to another place, or the "
-            f"bytes are gone; check images_rbd_glance_store_name"
-        )
+    def _words(self, image: Image) -> CopyWords:
+        return CopyWords(image, self._store, self.present)
 
-    def _failed(self, image: Image) -> CowpathError:
-        return CopyFailedError(
-            f"Glance failed to copy image {image.id} ({image.name}) to store "
-            f"{self._store}{self._how_far(image)}. Glance tells no reason: read its "
-            f"log, check that the store is writable and has room, then try again"
-        )
+    def _last_words(self) -> CopyWords:
+        return self._words(self._image or Image(ImageId("unknown")))
 
     def _unheard(self, error: CowpathError) -> CowpathError:
-        image = self._image
-        who = f"image {image.id} ({image.name})" if image else "the image"
-        far = self._how_far(image) if image else ""
+        words = self._last_words()
         return CopyTimeoutError(
-            f"time is up for the copy of {who} to store {self._store}{far}, and Glance "
-            f"did not answer when last asked ({self._missed} times): {error}. A copy "
-            f"that it accepted goes on: the same command joins it"
+            f"time is up for the copy of {words.who} to store {self._store}"
+            f"{words.how_far}, and Glance did not answer when last asked "
+            f"({self._missed} times): {error}. A copy that it accepted goes on: the "
+            f"same command joins it"
         )
-
-    def _silent(self, image: Image) -> CowpathError:
-        return CopyFailedError(
-            f"Glance accepted the copy of image {image.id} ({image.name}) to store "
-            f"{self._store} {self._accepted} times and dropped it without a word. Read "
-            f"its log; full staging space and a lost source are common causes"
-        )
-
-    def _too_late(self, image: Image) -> CowpathError:
-        return CopyTimeoutError(
-            f"image {image.id} ({image.name}) is not in store {self._store} after "
-            f"{self._patience.timeout:g} s{self._how_far(image)}. Glance goes on "
-            f"copying: the same command joins it; images_rbd_glance_copy_timeout "
-            f"is the bound"
-        )
-
-    def _queue_too_long(self, image: Image) -> CowpathError:
-        other = ", ".join(sorted(image.importing)) or "a store it does not name"
-        return CopyTimeoutError(
-            f"another import of image {image.id} ({image.name}), to {other}, has held "
-            f"Glance's lock (task {image.lock or 'not shown'}) for "
-            f"{self._patience.queue:g} s, so the copy to {self._store} was never asked "
-            f"for. Glance drops a dead lock 60 minutes after its task's last sign of "
-            f"life, when asked again"
-        )
-
-    def _how_far(self, image: Image) -> str:
-        return f", {self.present} of {image.size} bytes there" if self.present else ""
-
-
-class _Looks:
-    """When to look at Glance again (rule 9)."""
-
-    def __init__(
-        self, patience: Patience, now: Seconds, jitter: Callable[[], float]
-    ) -> None:
-        self._patience = patience
-        self._jitter = jitter
-        self._last = now
-        self._interval = patience.first
-        self._grew: Seconds | None = None
-        self._hurry = False
-        self.present = Bytes(0)
-        self.whole = False
-
-    def restart(self, now: Seconds) -> None:
-        """Begin with short intervals again."""
-        self._last = now
-        self._interval = self._patience.first
-
-    def looked(self, now: Seconds) -> None:
-        """Note a look at Glance; the next comes later."""
-        self._last = now
-        self._hurry = False
-        # At most a fifth less, so that `poll` stays the longest interval.
-        spread = 1 - 0.2 * self._jitter()
-        self._interval = min(self._patience.poll, self._interval * 1.6) * spread
-
-    def arrived(self, arrival: Arrival | None, now: Seconds) -> None:
-        """Note what our own store shows."""
-        present = arrival.present if arrival else Bytes(0)
-        whole = arrival is not None and arrival.whole
-        if present > self.present:
-            self._grew = now
-        if present < self.present or (whole and not self.whole):
-            # Complete, or taken away again: Glance has news.
-            self._hurry = True
-            self._interval = self._patience.first
-        self.present, self.whole = present, whole
-
-    def due(self, now: Seconds) -> Seconds:
-        """Return when to look at Glance next."""
-        if self._hurry:
-            return now
-        growing = self._grew is not None and now - self._grew < self._patience.poll
-        if growing and not self.whole:
-            return self._last + max(self._interval, self._patience.steady)
-        return self._last + self._interval

@@ -75,6 +75,16 @@ class CopyFailedError(CopyError):
     """Glance tried and gave up; its log says why."""
 
 
+class CopyStalledError(CopyError):
+    """Bytes stopped arriving. The copy may go on once its store takes bytes again."""
+
+    retryable = True
+
+
+class LeftoverError(CopyError):
+    """What a broken copy left in the store keeps Glance from copying there again."""
+
+
 class CopyTimeoutError(CopyError):
     """Patience ran out. The copy may still be running in Glance."""
 

@@ -11,6 +11,7 @@ from cowpath.core.model import (
     DiskName,
     Image,
     ImageId,
+    Leftover,
     Seconds,
     StoreName,
 )
@@ -53,6 +54,10 @@ class CopyProgress:
         present: Bytes that this site's store shows.
         total: Bytes of the image; None if Glance does not say.
         elapsed: Seconds since we began to follow.
+        rate: Bytes per second that arrived lately; None while that is not known.
+        left: Seconds that are left at that rate; None while that is not known.
+        behind: While it is queued: the stores that the other import goes to, as far
+            as Glance says.
     """
 
     image: ImageId
@@ -61,6 +66,9 @@ class CopyProgress:
     present: Bytes
     total: Bytes | None
     elapsed: Seconds
+    rate: float | None = None
+    left: Seconds | None = None
+    behind: frozenset[StoreName] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,23 @@ class CopyFinished:
     image: ImageId
     store: StoreName
     seconds: Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFailed:
+    """There is no base of `image` in `store`, and why; other stores may go on."""
+
+    image: ImageId
+    store: StoreName
+    error: CowpathError
+
+
+@dataclass(frozen=True, slots=True)
+class LeftoverSetAside:
+    """A leftover was moved out of Glance's way; `kept` says how to restore it."""
+
+    leftover: Leftover
+    kept: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +171,8 @@ Event = (
     | CopyJoined
     | CopyProgress
     | CopyFinished
+    | CopyFailed
+    | LeftoverSetAside
     | LookFailed
     | BaseFound
     | DiskMade

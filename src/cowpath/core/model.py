@@ -171,6 +171,9 @@ class Image:
         lock: The task id that holds the import lock; None if nobody does.
         locations: Empty where Glance hides them.
         hash: `algorithm:hex` of the stored bytes; None if Glance has none.
+        updated: When Glance last changed it, in ISO 8601; compares as text.
+        idle: Seconds since Glance last changed it, by Glance's own clock; None if it
+            does not say. Glance gives no sign while it stages.
     """
 
     id: ImageId
@@ -187,6 +190,8 @@ class Image:
     hash: str | None = None
     visibility: str = "private"
     created: str = ""
+    updated: str = ""
+    idle: Seconds | None = field(default=None, compare=False)
 
     def is_being_copied_to(self, store: StoreName) -> bool:
         """Tell whether an import to `store` runs: `importing` alone may be stuck."""
@@ -229,18 +234,53 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class Leftover:
+    """What lies where Glance would put an image that it does not list there.
+
+    Glance refuses to write where something lies, so it blocks every later copy.
+
+    Attributes:
+        image: The Glance image that it is named after.
+        where: How the store names it (a path, `pool/image`).
+        present: Bytes of it.
+        cure: The commands that take it away by hand, restorably where they can.
+    """
+
+    image: ImageId
+    where: str
+    present: Bytes
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What this site's store can take in of images.
+
+    Attributes:
+        free: Bytes that images may still take.
+        ailments: What keeps it from taking bytes, in the store's own words, such as
+            `POOL_FULL: 1 pool(s) full`; empty where nothing is seen.
+    """
+
+    free: Bytes
+    ailments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Sight:
     """An image as Glance and this site's store show it.
 
     Attributes:
         base: Its base in this site's store; None if it is not here.
         arrival: What has arrived of a copy in progress; None if nothing.
+        leftover: What lies here of it although Glance neither lists nor copies it.
         doubt: Why what Glance shows in our store cannot be trusted, or not be read.
     """
 
     image: Image
     base: Base | None = None
     arrival: Arrival | None = None
+    leftover: Leftover | None = None
     doubt: str | None = None
 
 
@@ -337,6 +377,12 @@ class Patience:
             (Nova's `images_rbd_glance_copy_poll_interval`).
         queue: Seconds to wait for an import to another store. Glance itself holds
             a lock for 60 minutes (`upstream fact: _enforce_import_lock`).
+        stall: Seconds without growth, after the first bytes arrived, that end the
+            wait; 0: no such bound. More where what is left could all be zeros,
+            which a thin store does not allocate.
+        dead_lock: Seconds without a sign of life after which Glance is asked although
+            the import lock is held; 0: never. Glance itself keeps a lock for 60
+            minutes, and then hands it over even under a living, slow staging.
         grace: Seconds after acceptance during which a failure listed before our
             request is not believed: Glance clears it only when its task starts.
         first: Seconds until the first look after acceptance.
@@ -351,6 +397,8 @@ class Patience:
     timeout: Seconds = 600
     poll: Seconds = 15
     queue: Seconds = 3600
+    stall: Seconds = 180
+    dead_lock: Seconds = 0
     grace: Seconds = 30
     first: Seconds = 0.2
     steady: Seconds = 60
@@ -367,7 +415,8 @@ class Patience:
         intervals = self.poll, self.first, self.steady, self.peek, self.busy_interval
         if min(intervals) <= 0:
             raise UsageError(f"intervals must be above 0: {self}")
-        if min(self.timeout, self.queue, self.grace, self.busy_retries) < 0:
+        bounds = self.timeout, self.queue, self.grace, self.stall, self.dead_lock
+        if min(*bounds, self.busy_retries) < 0:
             raise UsageError(f"bounds must not be negative: {self}")
 
 

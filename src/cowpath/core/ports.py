@@ -5,10 +5,11 @@ are safe to call from several threads. Any method that talks to a service may ra
 `UnavailableError` (retryable) or `ForbiddenError`; other errors are listed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from cowpath.core.errors import CowpathError
 from cowpath.core.events import Event
 from cowpath.core.model import (
     Arrival,
@@ -21,6 +22,8 @@ from cowpath.core.model import (
     Guest,
     Image,
     ImageId,
+    Intake,
+    Leftover,
     Patience,
     Seconds,
     StoreName,
@@ -79,14 +82,18 @@ class Catalog(Protocol):
         """
         ...
 
-    def copy(self, image: ImageId, store: StoreName) -> CopyAnswer:
-        """Ask for a copy in `store` and return at once.
+    def copy(self, image: ImageId, stores: Sequence[StoreName]) -> CopyAnswer:
+        """Ask with one request for copies in `stores` and return at once.
+
+        A store that fails does not keep the others from succeeding. PRESENT if the
+        image is in any of them already: then nothing was asked for the others.
 
         Safe to repeat: Glance takes one import per image at a time. After an
         `UnavailableError` it is unknown whether the request was accepted.
 
         Raises:
             NotFoundError: There is no such store, or the image is gone.
+            UsageError: No store is named.
             ForbiddenError: The `copy_image` policy refuses us.
             QuotaError: A quota refuses it.
             UnsuitableError: Not active, or this Glance has copy-image switched off.
@@ -123,6 +130,28 @@ class Bases(Protocol):
         """Return what has arrived of a copy in progress; None if nothing yet.
 
         Cheap, and takes no lock that could disturb the writer.
+        """
+        ...
+
+    def leftover(self, image: Image) -> Leftover | None:
+        """Return what lies where Glance would put `image`; None if nothing does.
+
+        Whole or not, listed or not: whether it is a leftover, only Glance's word on
+        the image tells.
+        """
+        ...
+
+    def set_aside(self, leftover: Leftover, confirm: Callable[[], None]) -> str:
+        """Move a leftover out of Glance's way; return how to see and restore it.
+
+        Nothing is removed. Under a lock that other Cowpaths respect, it looks again
+        whether anything depends on it or has it open, and calls `confirm`, which
+        raises where Glance has another word on the image by now.
+
+        Raises:
+            ConflictError: It has clones, or somebody has it open.
+            NotFoundError: It is gone, or is not what `leftover` says any more.
+            ForbiddenError: Our rights do not allow it.
         """
         ...
 
@@ -196,6 +225,10 @@ class Pool(Protocol):
         """Return how much there is and how much is free."""
         ...
 
+    def intake(self) -> Intake:
+        """Return what room images have, and what keeps the store from taking bytes."""
+        ...
+
 
 class Store(Bases, Disks, Pool, Protocol):
     """A site's store: what `STORES` makes."""
@@ -214,6 +247,26 @@ class Way(Protocol):
         Raises:
             CopyError: It did not come.
             ForbiddenError: We may not have it brought.
+        """
+        ...
+
+
+class Placer(Protocol):
+    """Brings an image into several stores, also other sites', with one request."""
+
+    def place(
+        self, image: Image, stores: Sequence[StoreName]
+    ) -> Mapping[StoreName, Base | CowpathError]:
+        """Bring `image` into `stores`; return each one's base, or why there is none."""
+        ...
+
+    def ask(self, image: Image, stores: Sequence[StoreName]) -> CopyAnswer:
+        """Ask for copies in `stores`, where it is not yet, and do not follow them.
+
+        Raises:
+            NotFoundError: Glance has no such store.
+            ForbiddenError: Policy or quota refuses the copy.
+            NoSpaceError: It would leave this site's store too little room.
         """
         ...
 
@@ -276,7 +329,7 @@ class SitePorts:
     Attributes:
         store: This site's Glance store.
         ways: How an image gets here, in the order they are tried.
-        way_to: Makes the way to another site's store.
+        placer: How an image gets into other sites' stores.
         close: Lets go of every connection; the next call opens them again.
     """
 
@@ -287,7 +340,7 @@ class SitePorts:
     pool: Pool
     hypervisor: Hypervisor
     ways: tuple[Way, ...]
-    way_to: Callable[[StoreName], Way]
+    placer: Placer
     patience: Patience
     clock: Clock
     observer: Observer

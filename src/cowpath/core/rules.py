@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from cowpath.core.errors import (
     ConflictError,
+    NoSpaceError,
     UnsuitableError,
     UntrustedError,
     UsageError,
@@ -16,6 +17,7 @@ from cowpath.core.model import (
     Disk,
     DiskName,
     Image,
+    Intake,
     Location,
     StoreName,
     whole_sectors,
@@ -101,6 +103,24 @@ def clone_size(base: Base, name: DiskName, size: Bytes | None) -> Bytes:
             f"{base.size}"
         )
     return whole_sectors(size)
+
+
+def check_room(image: Image, store: StoreName, intake: Intake, min_free: Bytes) -> None:
+    """Accept a copy of `image` that leaves `min_free` bytes in the store.
+
+    Counted as if none of its bytes were zeros, which a thin store does not allocate.
+
+    Raises:
+        NoSpaceError: It would leave less.
+    """
+    left = intake.free - (image.size or 0)
+    if left < min_free:
+        raise NoSpaceError(
+            f"a copy of image {image.id} ({image.name}, {image.size} bytes) would "
+            f"leave store {store} with {max(0, left)} bytes of the {intake.free} that "
+            f"are free, and [cowpath] min_free is {min_free}: delete images or disks "
+            f"there, give it more room, or lower min_free"
+        )
 
 
 def check_head(image: Image, head: bytes) -> None:

@@ -1,1 +1,1 @@
-"""What events look like: words, lines, a bar, a log."""
+"""What events look like: words, lines, bars, JSON lines, a log."""

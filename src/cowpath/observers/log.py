@@ -2,7 +2,14 @@
 
 import logging
 
-from cowpath.core.events import CopyProgress, Event, LookFailed, Warned
+from cowpath.core.events import (
+    CopyFailed,
+    CopyProgress,
+    Event,
+    LeftoverSetAside,
+    LookFailed,
+    Warned,
+)
 from cowpath.observers.words import sentence
 
 
@@ -17,7 +24,7 @@ class LogObserver:
         match event:
             case CopyProgress():
                 level = logging.DEBUG
-            case LookFailed() | Warned():
+            case CopyFailed() | LookFailed() | Warned() | LeftoverSetAside():
                 level = logging.WARNING
             case _:
                 level = logging.INFO

@@ -1,8 +1,11 @@
 """Events and sizes in plain words."""
 
+from math import isfinite
+
 from cowpath.core.events import (
     BaseFound,
     CopyAsked,
+    CopyFailed,
     CopyFinished,
     CopyJoined,
     CopyProgress,
@@ -13,18 +16,21 @@ from cowpath.core.events import (
     DiskMade,
     Event,
     GuestStarted,
+    LeftoverSetAside,
     LookFailed,
     Phase,
     Warned,
 )
+from cowpath.core.model import Seconds
 
 _PHASES = {
-    Phase.QUEUED: "waiting for another import of this image to end",
     Phase.STAGING: "Glance is staging it",
     Phase.STORING: "arriving",
     Phase.FINISHING: "all bytes are here, Glance is finishing",
 }
 _STEP = 1024
+_SHORT, _LONG = 100, 6000
+"""Seconds from which on a time is told in minutes, and in hours."""
 
 
 def size(number: int) -> str:
@@ -37,12 +43,43 @@ def size(number: int) -> str:
     return f"{value:.1f} PiB"
 
 
+def duration(seconds: Seconds) -> str:
+    """Return a time in the unit that says enough of it."""
+    if seconds < _SHORT:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if seconds < _LONG:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def phase(event: CopyProgress) -> str:
     """Return where a copy is."""
+    if event.phase is Phase.QUEUED:
+        to = f", to {', '.join(sorted(event.behind))}," if event.behind else ""
+        return f"waiting for another import of this image{to} to end"
     words = _PHASES[event.phase]
-    if event.phase is Phase.STORING and event.total:
-        return f"{words}: {size(event.present)} of {size(event.total)}"
-    return words
+    if event.phase is not Phase.STORING:
+        return words
+    facts = ", ".join(filter(None, (arrived(event), pace(event))))
+    return f"{words}: {facts}"
+
+
+def arrived(event: CopyProgress) -> str:
+    """Return how many bytes of a copy are there; nothing where none can be."""
+    if event.phase not in (Phase.STORING, Phase.FINISHING):
+        return ""
+    return size(event.present) + (f" of {size(event.total)}" if event.total else "")
+
+
+def pace(event: CopyProgress) -> str:
+    """Return how fast a copy arrives and when it ends, as far as that is known."""
+    if event.phase is not Phase.STORING:
+        return ""
+    rate, left = event.rate, event.left
+    known = [f"{size(round(rate))}/s"] if rate is not None and isfinite(rate) else []
+    known += [f"{duration(left)} left"] if left is not None and isfinite(left) else []
+    return ", ".join(known)
 
 
 def printable(text: str) -> str:
@@ -63,22 +100,22 @@ def sentence(event: Event) -> str:
 
 def _said(event: Event) -> str:
     match event:
-        case CopyProgress() | CopyAsked() | CopyJoined() | CopyFinished():
+        case CopyProgress() | CopyAsked() | CopyJoined():
             return _copy(event)
+        case CopyFinished() | CopyFailed() | LeftoverSetAside():
+            return _ended(event)
         case BaseFound(base, copied):
             here = "is here now" if copied else "is here, no copy needed"
             return f"base: image {base.image} {here} ({base.where})"
         case LookFailed(image, error, times):
             return f"image {image}: no answer, look {times}, going on: {error}"
-        case GuestStarted(name, disk):
-            return f"guest {name} runs on disk {disk.name}"
         case Warned(text):
             return f"warning: {text}"
-        case DiskMade() | DiskAdopted() | DiskGrown() | DiskDeleted() | DiskBusy():
+        case _:
             return _disk(event)
 
 
-def _copy(event: CopyProgress | CopyAsked | CopyJoined | CopyFinished) -> str:
+def _copy(event: CopyProgress | CopyAsked | CopyJoined) -> str:
     match event:
         case CopyAsked(image, store):
             return (
@@ -90,14 +127,36 @@ def _copy(event: CopyProgress | CopyAsked | CopyJoined | CopyFinished) -> str:
                 f"image {image.name or image.id} is being copied to {store} already: "
                 f"following that copy"
             )
-        case CopyFinished(_, store, seconds):
-            return f"copied to {store} in {seconds:.1f} s"
         case CopyProgress():
             return f"{event.store}: {phase(event)} ({event.elapsed:.0f} s)"
 
 
-def _disk(event: DiskMade | DiskAdopted | DiskGrown | DiskDeleted | DiskBusy) -> str:
+def _ended(event: CopyFinished | CopyFailed | LeftoverSetAside) -> str:
     match event:
+        case LeftoverSetAside():
+            return _moved(event)
+        case CopyFinished(_, store, seconds):
+            return f"copied to {store} in {seconds:.1f} s"
+        case CopyFailed(image, store, error):
+            # Whoever asked is told of the error itself, with its cure.
+            return f"{store}: image {image} did not come ({type(error).__name__})"
+
+
+def _moved(event: LeftoverSetAside) -> str:
+    found = event.leftover
+    return (
+        f"what a broken copy of image {found.image} left at {found.where} "
+        f"({size(found.present)}) blocked every copy to there and was moved out of the "
+        f"way: {event.kept}"
+    )
+
+
+def _disk(
+    event: DiskMade | DiskAdopted | DiskGrown | DiskDeleted | DiskBusy | GuestStarted,
+) -> str:
+    match event:
+        case GuestStarted(name, disk):
+            return f"guest {name} runs on disk {disk.name}"
         case DiskBusy(_, error, seconds):
             return f"{error}; trying again in {seconds:g} s"
         case DiskMade(disk):

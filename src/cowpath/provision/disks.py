@@ -124,7 +124,9 @@ def undo_disk(name: DiskName, here: SitePorts) -> None:
 def _adopt(disk: Disk, image: Image, size: Bytes, here: SitePorts) -> Disk:
     untouched = _when_free(disk.name, here, lambda: here.disks.untouched(disk))
     check_adoption(disk, image, size, untouched=untouched)
-    grown = here.disks.grow(disk, size) if size > disk.size else disk
+    # Also where it has that size: a disk that was killed before it was marked is
+    # marked then (stores/rbd), so that no note has to speak for it any longer.
+    grown = here.disks.grow(disk, size)
     here.observer.tell(DiskAdopted(grown))
     return grown
 

@@ -1,26 +1,25 @@
 """One follower per image and store in a process; other callers join it."""
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from cowpath.core.errors import CowpathError
 
+Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 
 
 class _Flight(Generic[Result]):
-    """One piece of work under way, and how it ended."""
+    """One piece of work under way, and how it ended; None: it was cancelled."""
 
     def __init__(self) -> None:
         self.over = threading.Event()
-        self.result: Result | None = None
-        self.error: CowpathError | None = None
-        self.landed = False
+        self.outcome: Result | CowpathError | None = None
 
 
-class Inflight(Generic[Result]):
-    """Runs one piece of work per key at a time and shares its outcome.
+class Inflight(Generic[Key, Result]):
+    """Works on every key once at a time and shares each one's outcome.
 
     The first caller leads; those who come while it works wait and get the same
     result or the same `CowpathError`. If the leader is cancelled (anything else is
@@ -29,44 +28,56 @@ class Inflight(Generic[Result]):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._flights: dict[Hashable, _Flight[Result]] = {}
+        self._flights: dict[Key, _Flight[Result]] = {}
 
-    def run(self, key: Hashable, work: Callable[[], Result]) -> Result:
-        """Return what `work` returns, of our own or of the caller we joined.
+    def run(
+        self,
+        keys: Iterable[Key],
+        work: Callable[[tuple[Key, ...]], Mapping[Key, Result | CowpathError]],
+    ) -> dict[Key, Result | CowpathError]:
+        """Return the outcome of each key, of our own work or of who came first.
 
-        Raises:
-            CowpathError: What `work` raised in the caller that led.
+        Args:
+            keys: Those that nobody works on yet are ours to lead, together.
+            work: Is given those and returns an outcome for each.
         """
-        while True:
-            flight, leads = self._board(key)
-            if leads:
-                return self._lead(key, flight, work)
-            flight.over.wait()
-            if flight.error is not None:
-                raise flight.error
-            if flight.landed:
-                return flight.result  # type: ignore[return-value]  # landed sets it
+        open_keys = tuple(dict.fromkeys(keys))
+        found: dict[Key, Result | CowpathError] = {}
+        while open_keys:
+            mine, others = self._board(open_keys)
+            if mine:
+                found |= self._lead(mine, work)
+            for key, flight in others.items():
+                flight.over.wait()
+                if flight.outcome is not None:
+                    found[key] = flight.outcome
+            open_keys = tuple(key for key in open_keys if key not in found)
+        return found
 
-    def _board(self, key: Hashable) -> tuple[_Flight[Result], bool]:
+    def _board(
+        self, keys: tuple[Key, ...]
+    ) -> tuple[dict[Key, _Flight[Result]], dict[Key, _Flight[Result]]]:
         with self._lock:
-            flight = self._flights.get(key)
-            if flight is not None:
-                return flight, False
-            flight = self._flights[key] = _Flight()
-            return flight, True
+            others = {key: self._flights[key] for key in keys if key in self._flights}
+            mine: dict[Key, _Flight[Result]] = {
+                key: _Flight() for key in keys if key not in others
+            }
+            self._flights |= mine
+            return mine, others
 
     def _lead(
-        self, key: Hashable, flight: _Flight[Result], work: Callable[[], Result]
-    ) -> Result:
+        self,
+        mine: Mapping[Key, _Flight[Result]],
+        work: Callable[[tuple[Key, ...]], Mapping[Key, Result | CowpathError]],
+    ) -> Mapping[Key, Result | CowpathError]:
         try:
-            flight.result = work()
-            flight.landed = True
-        except CowpathError as error:
-            flight.error = error
-            raise
-        else:
-            return flight.result
+            outcomes = work(tuple(mine))
+            for key, flight in mine.items():
+                flight.outcome = outcomes[key]
+            return outcomes
         finally:
             with self._lock:
-                del self._flights[key]
-            flight.over.set()
+                for key in mine:
+                    del self._flights[key]
+            for flight in mine.values():
+                flight.over.set()

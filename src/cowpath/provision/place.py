@@ -1,11 +1,14 @@
-"""Bring an image into a store, this site's or another's, without making a disk."""
+"""Bring an image into stores, this site's or others', without making a disk."""
 
-from cowpath.core.errors import CopyBusyError
+from collections.abc import Sequence
+
+from cowpath.core.errors import CowpathError, NotFoundError
 from cowpath.core.model import Base, CopyAnswer, Image, StoreName
 from cowpath.core.ports import SitePorts
 from cowpath.core.rules import check_image
 from cowpath.provision.ensure import ensure_local
-from cowpath.provision.ways.ask_glance import ask_for_copy
+
+Outcomes = dict[StoreName, Base | CowpathError]
 
 
 def place_image(image: Image, store: StoreName, here: SitePorts) -> Base:
@@ -21,13 +24,40 @@ def place_image(image: Image, store: StoreName, here: SitePorts) -> Base:
     if store == here.store:
         return ensure_local(image, here)
     check_image(image)
-    return here.way_to(store).bring(image)
+    outcome = here.placer.place(image, (store,))[store]
+    if isinstance(outcome, CowpathError):
+        raise outcome
+    return outcome
 
 
-def request_copy(image: Image, store: StoreName, here: SitePorts) -> CopyAnswer:
-    """Ask Glance for a copy of `image` in `store` and return at once.
+def place_all(image: Image, stores: Sequence[StoreName], here: SitePorts) -> Outcomes:
+    """Return the base of `image` in each of `stores`, or why it has none.
 
-    A copy that somebody else has running to that store is as good as ours.
+    One request to Glance copies to all that lack it, and each store's outcome is its
+    own.
+
+    Raises:
+        UnsuitableError: Disks cannot be made of it, so no copy is made.
+    """
+    check_image(image)
+    if len(stores) == 1:
+        # Glance's own refusal costs no further request.
+        return dict(here.placer.place(image, stores))
+    # One unknown name would make Glance refuse the request for all of them.
+    known = here.catalog.stores()
+    found: Outcomes = {
+        store: _unknown(store, image, known) for store in stores if store not in known
+    }
+    found |= here.placer.place(image, [store for store in stores if store in known])
+    return {store: found[store] for store in stores}
+
+
+def request_copies(
+    image: Image, stores: Sequence[StoreName], here: SitePorts
+) -> dict[StoreName, CopyAnswer]:
+    """Ask Glance with one request for copies in `stores` and return at once.
+
+    A copy that somebody else has running to a store is as good as ours.
 
     Raises:
         UnsuitableError: Disks cannot be made of it, so no copy is made.
@@ -36,15 +66,25 @@ def request_copy(image: Image, store: StoreName, here: SitePorts) -> CopyAnswer:
         CopyBusyError: Another import of the image is running: nothing was asked.
     """
     check_image(image)
-    if image.is_in(store):
-        return CopyAnswer.PRESENT
-    if image.is_being_copied_to(store):
-        return CopyAnswer.ACCEPTED
-    answer = ask_for_copy(image, store, here.catalog, here.observer)
-    if answer is CopyAnswer.BUSY:
-        raise CopyBusyError(
-            f"another import of image {image.id} ({image.name}) is running, and Glance "
-            f"takes one at a time: nothing was asked for store {store}. Ask again "
-            f"later, or wait for both (without --no-wait)"
-        )
-    return answer
+    found = {
+        store: CopyAnswer.PRESENT if image.is_in(store) else CopyAnswer.ACCEPTED
+        for store in stores
+    }
+    lacking = [
+        store
+        for store in found
+        if not image.is_in(store) and not image.is_being_copied_to(store)
+    ]
+    if lacking:
+        answer = here.placer.ask(image, lacking)
+        found |= dict.fromkeys(lacking, answer)
+    return found
+
+
+def _unknown(
+    store: StoreName, image: Image, known: Sequence[StoreName]
+) -> CowpathError:
+    return NotFoundError(
+        f"Glance has no store {store}, so image {image.id} ({image.name}) cannot be "
+        f"copied to it; it has {', '.join(known)}: check the spelling"
+    )

@@ -14,7 +14,11 @@ def look_at(image: Image, here: SitePorts) -> Sight:
             return Sight(image, base=here.bases.find_base(image))
         except (UntrustedError, ForbiddenError) as error:
             return Sight(image, doubt=str(error))
-    return Sight(image, arrival=here.bases.arrival(image))
+    arrival = here.bases.arrival(image)
+    # Of an image that nobody copies, these bytes are what a broken copy left.
+    abandoned = arrival is not None and not image.lock
+    lying = here.bases.leftover(image) if abandoned else None
+    return Sight(image, arrival=arrival, leftover=lying)
 
 
 def look_around(here: SitePorts) -> Iterator[Sight]:

@@ -1,6 +1,9 @@
 """Another site's store, of which only Glance's word is known."""
 
-from cowpath.core.model import Arrival, Base, Image, StoreName
+from collections.abc import Callable
+
+from cowpath.core.errors import ForbiddenError
+from cowpath.core.model import Arrival, Base, Image, Leftover, StoreName
 
 
 class ElsewhereBases:
@@ -23,3 +26,19 @@ class ElsewhereBases:
     def arrival(self, image: Image) -> Arrival | None:  # noqa: ARG002 - the port's
         """Return None: what arrives there cannot be seen from here."""
         return None
+
+    def leftover(self, image: Image) -> Leftover | None:  # noqa: ARG002 - the port's
+        """Return None: what lies there cannot be seen from here."""
+        return None
+
+    def set_aside(self, leftover: Leftover, confirm: Callable[[], None]) -> str:  # noqa: ARG002 - the port's
+        """Refuse: nothing there can be moved from here.
+
+        Raises:
+            ForbiddenError: Always.
+        """
+        raise ForbiddenError(
+            f"{leftover.where}, left of image {leftover.image}, is in store "
+            f"{self._store}, which is another site's and cannot be reached from here: "
+            f"place the image from that site (cowpath image place {leftover.image})"
+        )

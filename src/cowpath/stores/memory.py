@@ -1,7 +1,7 @@
 """A store in memory, for tests and dry runs: the same contract, no bytes on disk."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -21,6 +21,8 @@ from cowpath.core.model import (
     FileSource,
     Image,
     ImageId,
+    Intake,
+    Leftover,
     Location,
     StoreName,
     disk_name,
@@ -85,6 +87,8 @@ class MemoryStore:
         self._lock = threading.RLock()
         self._files: dict[ImageId, _File] = {}
         self._overlays: dict[DiskName, _Overlay] = {}
+        self._aside: list[tuple[ImageId, _File]] = []
+        self._ailments: tuple[str, ...] = ()
 
     @property
     def territory(self) -> str:
@@ -110,6 +114,28 @@ class MemoryStore:
         if file is None:
             return None
         return Arrival(present=Bytes(file.size), whole=file.size == image.size)
+
+    def leftover(self, image: Image) -> Leftover | None:
+        """Return what was put here of `image`; None if nothing was."""
+        with self._lock:
+            file = self._files.get(image_id(image.id))
+        if file is None:
+            return None
+        where = self.location(image.id).url
+        cure = f"MemoryStore.remove({image.id!r})"
+        return Leftover(image.id, where, present=Bytes(file.size), cure=cure)
+
+    def set_aside(self, leftover: Leftover, confirm: Callable[[], None]) -> str:
+        """Move a leftover to where `aside` shows it; return how to restore it."""
+        with self._lock:
+            seen = self._unneeded(leftover)
+        # Without the lock: Glance, which is asked here, may have something to put.
+        confirm()
+        with self._lock:
+            if self._unneeded(leftover) is not seen:
+                raise ConflictError(f"{leftover.where} was just replaced: look again")
+            self._aside.append((leftover.image, self._files.pop(leftover.image)))
+        return f"kept in {self.territory}; to restore it: put({leftover.image!r})"
 
     def clone(self, base: Base, name: DiskName, size: Bytes | None = None) -> Disk:
         """Make a copy-on-write disk of `base`, `size` bytes large, and mark it."""
@@ -187,8 +213,13 @@ class MemoryStore:
         with self._lock:
             disks = sum(overlay.seen().used for overlay in self._overlays.values())
             files = sum(file.size for file in self._files.values())
+            files += sum(file.size for _, file in self._aside)
         total = self._config.total
         return Capacity(total=total, free=Bytes(max(0, total - disks - files)))
+
+    def intake(self) -> Intake:
+        """Return what room is left, and what `ail` was told."""
+        return Intake(self.capacity().free, self._ailments)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
@@ -208,6 +239,15 @@ class MemoryStore:
         """Delete `image` as Glance does. Its disks stay readable."""
         with self._lock:
             self._files.pop(image, None)
+
+    def ail(self, *ailments: str) -> None:
+        """Have these ailments from now on; none: be healthy again."""
+        self._ailments = ailments
+
+    def aside(self, image: ImageId) -> list[Bytes]:
+        """Return the sizes of the leftovers of `image` that were set aside."""
+        with self._lock:
+            return [Bytes(file.size) for name, file in self._aside if name == image]
 
     def read(self, name: DiskName, offset: int, length: int) -> bytes:
         """Return bytes of a disk, as its guest reads them."""
@@ -250,6 +290,23 @@ class MemoryStore:
                 f"image {base.image} is not (or no longer) whole in {self.territory}: "
                 f"have it copied again"
             )
+        return file
+
+    def _unneeded(self, leftover: Leftover) -> _File:
+        """Return the file that `leftover` is, on which no disk lies."""
+        file = self._files.get(image_id(leftover.image))
+        mine = leftover.where == self.location(leftover.image).url
+        if file is None or not mine or file.size != leftover.present:
+            raise NotFoundError(
+                f"{leftover.where} is gone from {self.territory}, or has changed, and "
+                f"nothing was moved: look again"
+            )
+        for overlay in self._overlays.values():
+            if overlay.below is file:
+                raise ConflictError(
+                    f"{leftover.where} is left alone: disk {overlay.disk.name} lies on "
+                    f"it: delete that disk, then try again"
+                )
         return file
 
     def _overlay(self, name: DiskName) -> _Overlay:

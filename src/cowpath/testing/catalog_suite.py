@@ -17,8 +17,9 @@ from cowpath.core.errors import (
     ForbiddenError,
     NotFoundError,
     UnsuitableError,
+    UsageError,
 )
-from cowpath.core.model import CopyAnswer, Image, ImageId, StoreName
+from cowpath.core.model import CopyAnswer, Image, ImageId, Seconds, StoreName
 from cowpath.core.ports import Clock
 from cowpath.testing.catalog_doors import LARGE, SMALL, CatalogDoors
 
@@ -95,7 +96,7 @@ class CatalogSuite(ABC):
         with pytest.raises(NotFoundError, match=image):
             glance.catalog.get(image)
         with pytest.raises(NotFoundError, match=image):
-            glance.catalog.copy(image, glance.edge)
+            glance.catalog.copy(image, [glance.edge])
         assert image not in {found.id for found in glance.catalog.images()}
 
     def test_a_private_image_of_others_is_not_found(self, glance: CatalogDoors) -> None:
@@ -108,7 +109,7 @@ class CatalogSuite(ABC):
         with pytest.raises(NotFoundError, match=name):
             glance.member.find(name)
         with pytest.raises(NotFoundError, match=image):
-            glance.member.copy(image, glance.edge)
+            glance.member.copy(image, [glance.edge])
         assert image not in {found.id for found in glance.member.images()}
 
     def test_a_member_reads_public_images(self, glance: CatalogDoors) -> None:
@@ -138,6 +139,17 @@ class CatalogSuite(ABC):
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(catalog.get, [image] * 32))
         assert {one.id for one in found} == {image}
+
+    def test_idle_tells_how_long_nothing_changed(self, glance: CatalogDoors) -> None:
+        """By Glance's own clock, in whole seconds; looking changes nothing."""
+        image = glance.upload(_name())
+        before = _idle(glance.catalog.get(image))
+        glance.clock.sleep(_LONG)
+        after = _idle(glance.catalog.get(image))
+        assert after >= before + _LONG - 1
+        assert _idle(glance.catalog.find(image)) >= after
+        listed = {found.id: found for found in glance.catalog.images()}
+        assert _idle(listed[image]) >= after
 
     # Finding.
 
@@ -198,7 +210,7 @@ class CatalogSuite(ABC):
     def test_a_copy_locks_then_lands(self, glance: CatalogDoors) -> None:
         """The lock shows at once; at the end nothing of the copy is left."""
         image = glance.upload(_name(), size=LARGE)
-        assert glance.catalog.copy(image, glance.edge) is CopyAnswer.ACCEPTED
+        assert glance.catalog.copy(image, [glance.edge]) is CopyAnswer.ACCEPTED
         assert glance.catalog.get(image).lock
         after = _ended(glance, image)
         assert after.stores == {glance.default_store, glance.edge}
@@ -207,15 +219,15 @@ class CatalogSuite(ABC):
     def test_similar_store_names_are_not_confused(self, glance: CatalogDoors) -> None:
         """`edge1` is not `edge10`."""
         image = glance.upload(_name())
-        assert glance.catalog.copy(image, glance.similar) is CopyAnswer.ACCEPTED
+        assert glance.catalog.copy(image, [glance.similar]) is CopyAnswer.ACCEPTED
         assert _ended(glance, image).stores == {glance.default_store, glance.similar}
-        assert glance.catalog.copy(image, glance.edge) is CopyAnswer.ACCEPTED
+        assert glance.catalog.copy(image, [glance.edge]) is CopyAnswer.ACCEPTED
         assert glance.edge in _ended(glance, image).stores
 
     def test_where_it_is_already_nothing_happens(self, glance: CatalogDoors) -> None:
         """Present is an answer, not an error."""
         image = glance.upload(_name())
-        assert glance.catalog.copy(image, glance.default_store) is CopyAnswer.PRESENT
+        assert glance.catalog.copy(image, [glance.default_store]) is CopyAnswer.PRESENT
         _assert_at_rest(glance.catalog.get(image))
 
     def test_one_import_per_image_whatever_the_store(
@@ -223,12 +235,12 @@ class CatalogSuite(ABC):
     ) -> None:
         """Busy is an answer, not an error; even where it is already."""
         image = glance.upload(_name(), size=LARGE)
-        assert glance.catalog.copy(image, glance.edge) is CopyAnswer.ACCEPTED
-        assert glance.catalog.copy(image, glance.edge) is CopyAnswer.BUSY
-        assert glance.catalog.copy(image, glance.similar) is CopyAnswer.BUSY
-        assert glance.catalog.copy(image, glance.default_store) is CopyAnswer.BUSY
+        assert glance.catalog.copy(image, [glance.edge]) is CopyAnswer.ACCEPTED
+        assert glance.catalog.copy(image, [glance.edge]) is CopyAnswer.BUSY
+        assert glance.catalog.copy(image, [glance.similar]) is CopyAnswer.BUSY
+        assert glance.catalog.copy(image, [glance.default_store]) is CopyAnswer.BUSY
         assert _ended(glance, image).stores == {glance.default_store, glance.edge}
-        assert glance.catalog.copy(image, glance.similar) is CopyAnswer.ACCEPTED
+        assert glance.catalog.copy(image, [glance.similar]) is CopyAnswer.ACCEPTED
         assert glance.similar in _ended(glance, image).stores
 
     def test_of_many_at_once_one_is_accepted(self, glance: CatalogDoors) -> None:
@@ -237,7 +249,9 @@ class CatalogSuite(ABC):
         catalog = glance.catalog
         targets = [glance.edge, glance.similar] * 4
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda store: catalog.copy(image, store), targets))
+            answers = list(
+                pool.map(lambda store: catalog.copy(image, [store]), targets)
+            )
         told = Counter(zip(targets, answers, strict=True))
         taken = {store for store, said in told if said is CopyAnswer.ACCEPTED}
         # One, unless its copy was over before the last of them asked.
@@ -251,7 +265,7 @@ class CatalogSuite(ABC):
         """The usual cause is a typing error in the configuration."""
         image = glance.upload(_name())
         with pytest.raises(NotFoundError) as caught:
-            glance.catalog.copy(image, StoreName("nosuch"))
+            glance.catalog.copy(image, [StoreName("nosuch")])
         text = str(caught.value)
         assert all(word in text for word in ("nosuch", image, *glance.catalog.stores()))
         _assert_at_rest(glance.catalog.get(image))
@@ -260,13 +274,13 @@ class CatalogSuite(ABC):
         """The message names it."""
         nobody = _unknown()
         with pytest.raises(NotFoundError, match=nobody):
-            glance.catalog.copy(nobody, glance.edge)
+            glance.catalog.copy(nobody, [glance.edge])
 
     def test_a_member_may_not_copy(self, glance: CatalogDoors) -> None:
         """By Glance's default policy, which the message names."""
         image = glance.upload(_name())
         with pytest.raises(ForbiddenError, match="copy_image") as caught:
-            glance.member.copy(image, glance.edge)
+            glance.member.copy(image, [glance.edge])
         assert image in str(caught.value)
         _assert_at_rest(glance.catalog.get(image))
 
@@ -277,7 +291,7 @@ class CatalogSuite(ABC):
         assert glance.catalog.get(sleeping).status == "deactivated"
         for image in (sleeping, empty):
             with pytest.raises(UnsuitableError, match=image):
-                glance.catalog.copy(image, glance.edge)
+                glance.catalog.copy(image, [glance.edge])
 
     def test_a_failure_is_listed_until_the_next_copy(
         self, glance: CatalogDoors
@@ -285,16 +299,90 @@ class CatalogSuite(ABC):
         """A leftover blocks a copy; the failure is news only once."""
         image = glance.upload(_name())
         glance.leave_partial(image, glance.edge)
-        assert glance.catalog.copy(image, glance.edge) is CopyAnswer.ACCEPTED
+        assert glance.catalog.copy(image, [glance.edge]) is CopyAnswer.ACCEPTED
         failed = _ended(glance, image)
         assert failed.failed == {glance.edge}
         assert not failed.importing
         assert failed.stores == {glance.default_store}
         glance.remove_partial(image, glance.edge)
-        assert glance.catalog.copy(image, glance.edge) is CopyAnswer.ACCEPTED
+        assert glance.catalog.copy(image, [glance.edge]) is CopyAnswer.ACCEPTED
         after = _ended(glance, image)
         assert after.stores == {glance.default_store, glance.edge}
         _assert_at_rest(after)
+
+    def test_one_request_serves_several_stores(self, glance: CatalogDoors) -> None:
+        """The lock is one; at the end nothing of the copy is left."""
+        image = glance.upload(_name())
+        stores = [glance.edge, glance.similar]
+        assert glance.catalog.copy(image, stores) is CopyAnswer.ACCEPTED
+        after = _ended(glance, image)
+        assert after.stores == {glance.default_store, *stores}
+        _assert_at_rest(after)
+
+    def test_a_store_named_twice_is_asked_for_once(self, glance: CatalogDoors) -> None:
+        """Glance itself would lock the image for an hour."""
+        image = glance.upload(_name())
+        stores = [glance.edge, glance.similar, glance.edge]
+        assert glance.catalog.copy(image, stores) is CopyAnswer.ACCEPTED
+        assert _ended(glance, image).stores == {glance.default_store, *stores}
+
+    def test_a_copy_to_no_store_is_not_asked_for(self, glance: CatalogDoors) -> None:
+        """Glance itself would take it, and do nothing."""
+        image = glance.upload(_name())
+        with pytest.raises(UsageError, match=image):
+            glance.catalog.copy(image, [])
+        _assert_at_rest(glance.catalog.get(image))
+
+    def test_present_in_one_of_several_nothing_happens(
+        self, glance: CatalogDoors
+    ) -> None:
+        """The whole request is off, whichever place it has in it."""
+        image = glance.upload(_name())
+        for stores in (
+            [glance.default_store, glance.edge],
+            [glance.edge, glance.default_store],
+        ):
+            assert glance.catalog.copy(image, stores) is CopyAnswer.PRESENT
+        after = glance.catalog.get(image)
+        assert after.stores == {glance.default_store}
+        _assert_at_rest(after)
+
+    def test_an_unknown_store_among_several_is_named(
+        self, glance: CatalogDoors
+    ) -> None:
+        """And the others are not copied to."""
+        image = glance.upload(_name())
+        with pytest.raises(NotFoundError, match="no store nosuch") as caught:
+            glance.catalog.copy(image, [glance.edge, StoreName("nosuch")])
+        assert image in str(caught.value)
+        after = glance.catalog.get(image)
+        assert after.stores == {glance.default_store}
+        _assert_at_rest(after)
+
+    @pytest.mark.parametrize("first", [True, False])
+    def test_a_store_that_fails_does_not_keep_the_others(
+        self, glance: CatalogDoors, *, first: bool
+    ) -> None:
+        """Neither those after it nor those before it."""
+        image = glance.upload(_name())
+        glance.leave_partial(image, glance.edge)
+        stores = [glance.edge, glance.similar]
+        order = stores if first else stores[::-1]
+        assert glance.catalog.copy(image, order) is CopyAnswer.ACCEPTED
+        after = _ended(glance, image)
+        assert after.stores == {glance.default_store, glance.similar}
+        assert after.failed == {glance.edge}
+        assert not after.importing
+        glance.remove_partial(image, glance.edge)
+
+    def test_a_copy_is_a_change(self, glance: CatalogDoors) -> None:
+        """It shows in `idle`."""
+        image = glance.upload(_name())
+        glance.clock.sleep(_LONG)
+        idle = _idle(glance.catalog.get(image))
+        assert glance.catalog.copy(image, [glance.edge]) is CopyAnswer.ACCEPTED
+        _until(glance.clock, lambda: _idle(glance.catalog.get(image)) < idle)
+        _ended(glance, image)
 
     # Economy.
 
@@ -305,7 +393,7 @@ class CatalogSuite(ABC):
         calls: tuple[Callable[[], object], ...] = (
             lambda: catalog.get(image),
             lambda: catalog.find(image),
-            lambda: catalog.copy(image, glance.default_store),
+            lambda: catalog.copy(image, [glance.default_store]),
         )
         for call in calls:
             before = glance.requests_about(image)
@@ -315,6 +403,7 @@ class CatalogSuite(ABC):
             assert glance.requests_about(image) == before + 1
 
 
+_LONG: Seconds = 3
 _LOOKS = 600
 _BETWEEN_LOOKS = 0.1
 
@@ -335,6 +424,12 @@ def _until(clock: Clock, happened: Callable[[], bool]) -> None:
             return
         clock.sleep(_BETWEEN_LOOKS)
     pytest.fail(f"it did not happen within {_LOOKS * _BETWEEN_LOOKS:g} seconds")
+
+
+def _idle(image: Image) -> Seconds:
+    assert image.idle is not None
+    assert image.idle >= 0
+    return image.idle
 
 
 def _name() -> str:

@@ -51,11 +51,26 @@ class StoreBreaks:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreStalls:
+    """The store takes no byte for `seconds` after the fraction `at`, then goes on."""
+
+    at: float = 0.5
+    seconds: Seconds = 600
+
+
+@dataclass(frozen=True, slots=True)
+class WrongHash:
+    """The bytes in the store are not the image's, as Glance's hash tells at the end.
+
+    They stay, whole and with all that a base has, and block every later copy.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class StagingDies:
     """Staging fails and Glance says nothing: no failed store, no lock.
 
-    The importing flag stays for ever, or goes (`flag_stays=False`, as when the quota
-    of the staging space is used up).
+    The importing flag stays for ever, or goes (`flag_stays=False`).
     """
 
     at: float = 0.5
@@ -73,7 +88,7 @@ class WorkerDies:
     at: float = 0.5
 
 
-Fate = Stored | StoreBreaks | StagingDies | WorkerDies
+Fate = Stored | StoreBreaks | StoreStalls | WrongHash | StagingDies | WorkerDies
 """How one copy to one store ends."""
 
 
@@ -112,18 +127,24 @@ class Rules:
         copy_enabled: `copy-image` is among its enabled_import_methods.
         admins_only: The `copy_image` policy, at its default.
         quota_left: The project may store more.
+        staging_quota_left: It may stage more: otherwise a copy is accepted, begins and
+            ends without a word.
     """
 
     copy_enabled: bool = True
     admins_only: bool = True
     quota_left: bool = True
+    staging_quota_left: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request that was made; `subject` is an id or a name, "" for lists."""
+    """One request that was made; `subject` is an id or a name, "" for lists.
+
+    `stores` are those of a request for a copy.
+    """
 
     verb: Verb
     when: Seconds
     subject: str = ""
-    store: StoreName | None = None
+    stores: tuple[StoreName, ...] = ()

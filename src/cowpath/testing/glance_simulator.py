@@ -23,11 +23,14 @@ from cowpath.core.errors import (
     NotFoundError,
     QuotaError,
     UnsuitableError,
+    UsageError,
 )
 from cowpath.core.model import Bytes, CopyAnswer, Image, ImageId, Seconds, StoreName
 from cowpath.core.ports import Catalog, Clock
 from cowpath.testing.clock import FakeClock
-from cowpath.testing.glance_imports import Imports, Locate, Record, Sink
+from cowpath.testing.glance_agenda import Agenda
+from cowpath.testing.glance_imports import Imports
+from cowpath.testing.glance_records import RESERVED, Locate, Record, Shelves, Sink
 from cowpath.testing.glance_scripts import Fate, Pace, Request, Rules, Trouble, Verb
 
 ADMIN = "admin"
@@ -56,13 +59,14 @@ class GlanceSimulator:
             sink: Is told of arriving bytes; must not call back.
             locate: Makes the URL of an image in a store; None hides locations.
         """
-        self.rules = Rules()
         self.requests: list[Request] = []
         self._clock = clock
         self._stores = tuple(StoreName(store) for store in stores)
         self._records: dict[ImageId, Record] = {}
         self._troubles: deque[Trouble] = deque()
-        self._imports = Imports(clock.now(), sink=sink, locate=locate)
+        self._agenda = Agenda(clock.now())
+        self._shelves = Shelves(sink, locate)
+        self._imports = Imports(self._agenda, self._shelves)
         self._imports.pace = pace or Pace()
         self._lock = threading.RLock()
         if isinstance(clock, FakeClock):
@@ -87,9 +91,9 @@ class GlanceSimulator:
         with self._serving(Verb.STORES):
             return self._stores
 
-    def copy(self, image: ImageId, store: StoreName) -> CopyAnswer:
-        """Ask for a copy in `store`."""
-        return self.serve_copy(ADMIN, image, store)
+    def copy(self, image: ImageId, stores: Sequence[StoreName]) -> CopyAnswer:
+        """Ask for copies in `stores`."""
+        return self.serve_copy(ADMIN, image, stores)
 
     # What only a test can do.
 
@@ -102,6 +106,15 @@ class GlanceSimulator:
     def pace(self, pace: Pace) -> None:
         self._imports.pace = pace
 
+    @property
+    def rules(self) -> Rules:
+        """What this Glance allows from now on."""
+        return self._imports.rules
+
+    @rules.setter
+    def rules(self, rules: Rules) -> None:
+        self._imports.rules = rules
+
     def member(self, project: str = "member") -> Catalog:
         """Return the catalog as a project without special roles sees it."""
         return _Member(self, project)
@@ -109,17 +122,19 @@ class GlanceSimulator:
     def add(self, image: Image, *, owner: str = ADMIN) -> Image:
         """Publish `image` as it is; a lock in it belongs to a task that does nothing.
 
-        Its bytes are in its stores at once.
+        Its bytes are in its stores at once. Its `idle`, where it has one, tells for
+        how long nothing has changed it, and its lock's task has given no sign.
         """
         with self._entered():
             here = sorted(image.stores)
-            places = image.locations or self._imports.located(image.id, *here)
-            record = Record(replace(image, locations=places), owner)
+            places = image.locations or self._shelves.located(image.id, *here)
+            touched = self._agenda.now - (image.idle or 0)
+            record = Record(replace(image, locations=places), owner, touched)
             self._records[image.id] = record
             self._imports.adopt_lock(record)
             for store in here:
-                self._imports.show(image, store, image.size or 0)
-            return record.image
+                self._shelves.show(image, store, image.size or 0)
+            return record.shown(self._agenda.now)
 
     def upload(
         self,
@@ -170,43 +185,56 @@ class GlanceSimulator:
     def at(self, when: Seconds, action: Callable[[], object]) -> None:
         """Do `action` at the clock's time `when`, in the thread that gets there."""
         with self._lock:
-            self._imports.at(when, action)
+            self._agenda.at(when, action)
 
-    def copy_elsewhere(self, image: ImageId, *stores: str) -> CopyAnswer:
-        """Let somebody else ask for copies in `stores` with one request."""
+    def copy_elsewhere(
+        self, image: ImageId, *stores: str, all_must_succeed: bool = False
+    ) -> CopyAnswer:
+        """Let somebody else ask for copies in `stores` with one request.
+
+        Args:
+            image: Which.
+            stores: Where to; Glance breaks where one is named twice.
+            all_must_succeed: Glance's default, which we never ask for.
+        """
+        wanted = [StoreName(store) for store in stores]
         with self._entered():
-            return self._ask(ADMIN, image, [StoreName(store) for store in stores])
+            return self._ask(ADMIN, image, wanted, all_must_succeed=all_must_succeed)
 
     def change(self, image: ImageId, **facts: Any) -> None:
-        """Set facts of the image behind everybody's back."""
+        """Set facts of the image, as its owner does.
+
+        Where a step of a copy is under way, Glance saves what it loaded before, and
+        the change is lost when the step ends; a new status makes the step fail.
+        """
         with self._entered():
-            self._records[image].set(**facts)
+            self._records[image].save(self._agenda.now, **facts)
 
     def deactivate(self, image: ImageId) -> None:
-        """Deactivate the image; a running copy of it fails at its end."""
+        """Deactivate the image; a running step of a copy of it fails at its end."""
         self.change(image, status="deactivated")
 
     def delete(self, image: ImageId) -> None:
         """Delete the image; bytes that are being stored become an orphan."""
         with self._entered():
             record = self._records[image]
-            record.deleted = True
+            record.deleted, record.staged = True, False
             for store in sorted(record.image.stores):
-                self._imports.show(record.image, store, 0)
+                self._shelves.show(record.image, store, 0)
 
     def leave_partial(self, image: ImageId, store: str, present: int) -> None:
         """Let a broken copy of long ago have left bytes that block later ones."""
         with self._entered():
             record = self._records[image]
-            record.leftovers.add(StoreName(store))
-            self._imports.show(record.image, StoreName(store), present)
+            record.lying.add(StoreName(store))
+            self._shelves.show(record.image, StoreName(store), present)
 
     def remove_leftover(self, image: ImageId, store: str) -> None:
-        """Remove the partial image that blocks copies to `store`."""
+        """Remove what blocks copies to `store`."""
         with self._entered():
             record = self._records[image]
-            record.leftovers.discard(StoreName(store))
-            self._imports.show(record.image, StoreName(store), 0)
+            record.lying.discard(StoreName(store))
+            self._shelves.show(record.image, StoreName(store), 0)
 
     def busy(self, image: ImageId) -> bool:
         """Tell whether a living copy of the image runs."""
@@ -227,7 +255,7 @@ class GlanceSimulator:
     def serve_get(self, who: str, image: ImageId) -> Image:
         """Answer a request for an image."""
         with self._serving(Verb.GET, image):
-            return self._visible(who, image).image
+            return self._visible(who, image).shown(self._agenda.now)
 
     def serve_find(self, who: str, ref: str) -> Image:
         """Answer a request for an image by id or name."""
@@ -247,26 +275,32 @@ class GlanceSimulator:
         with self._serving(Verb.IMAGES):
             return self._seen_by(who)
 
-    def serve_copy(self, who: str, image: ImageId, store: StoreName) -> CopyAnswer:
-        """Answer a request for a copy."""
-        with self._serving(Verb.COPY, image, store):
-            return self._ask(who, image, [store])
+    def serve_copy(
+        self, who: str, image: ImageId, stores: Sequence[StoreName]
+    ) -> CopyAnswer:
+        """Answer a request for copies; who asks names each store once."""
+        wanted = tuple(dict.fromkeys(stores))
+        if not wanted:
+            raise UsageError(f"no store is named that image {image} is to be copied to")
+        with self._serving(Verb.COPY, image, wanted):
+            return self._ask(who, image, wanted)
 
     def _new_id(self) -> ImageId:
-        return ImageId(f"00000000-0000-4000-8000-{self._imports.number():012x}")
+        return ImageId(f"00000000-0000-4000-8000-{self._agenda.number():012x}")
 
     @contextmanager
     def _entered(self) -> Iterator[None]:
         with self._lock:
-            self._imports.advance(self._clock.now())
+            if self._agenda.advance(self._clock.now()):
+                self._imports.show_progress()
             yield
 
     @contextmanager
     def _serving(
-        self, verb: Verb, subject: str = "", store: StoreName | None = None
+        self, verb: Verb, subject: str = "", stores: tuple[StoreName, ...] = ()
     ) -> Iterator[None]:
         with self._entered():
-            request = Request(verb, self._imports.now, subject, store)
+            request = Request(verb, self._agenda.now, subject, stores)
             self.requests.append(request)
             trouble = self._next_trouble(verb)
             if trouble and not trouble.reply_lost:
@@ -284,7 +318,7 @@ class GlanceSimulator:
 
     def _seen_by(self, who: str) -> list[Image]:
         return [
-            record.image
+            record.shown(self._agenda.now)
             for record in self._records.values()
             if not record.deleted and _may_see(who, record)
         ]
@@ -295,20 +329,32 @@ class GlanceSimulator:
             raise NotFoundError(f"Glance has no image {image}, or it is not ours")
         return record
 
-    def _ask(self, who: str, image: ImageId, stores: list[StoreName]) -> CopyAnswer:
+    def _ask(
+        self,
+        who: str,
+        image: ImageId,
+        stores: Sequence[StoreName],
+        *,
+        all_must_succeed: bool = False,
+    ) -> CopyAnswer:
         # Glance's own order of checks.
         record = self._permitted(who, image)
-        if record.image.lock and not self._imports.bust_lock(record):
-            return CopyAnswer.BUSY
+        robbed = None
+        if record.image.lock:
+            robbed = self._imports.bust_lock(record)
+            if not robbed:
+                return CopyAnswer.BUSY
         for store in stores:
-            if store not in self._stores:
+            if store not in (*self._stores, *RESERVED):
                 raise NotFoundError(
                     f"Glance has no store {store} for image {image}; it has "
                     f"{', '.join(self._stores)}"
                 )
         if record.image.stores.intersection(stores):
             return CopyAnswer.PRESENT
-        self._imports.accept(record, stores)
+        self._imports.accept(
+            record, stores, robbed=robbed, all_must_succeed=all_must_succeed
+        )
         return CopyAnswer.ACCEPTED
 
     def _permitted(self, who: str, image: ImageId) -> Record:
@@ -346,8 +392,8 @@ class _Member:
     def stores(self) -> tuple[StoreName, ...]:
         return self.glance.stores()
 
-    def copy(self, image: ImageId, store: StoreName) -> CopyAnswer:
-        return self.glance.serve_copy(self.project, image, store)
+    def copy(self, image: ImageId, stores: Sequence[StoreName]) -> CopyAnswer:
+        return self.glance.serve_copy(self.project, image, stores)
 
 
 def _may_see(who: str, record: Record) -> bool:

@@ -42,6 +42,21 @@ class StoreDoors(ABC):
         """Delete an image from this store as Glance does."""
 
     @abstractmethod
+    def put_leftover(self, image: ImageId, size: int) -> None:
+        """Have what a broken copy leaves: `size` bytes, and no sign of the whole."""
+
+    @abstractmethod
+    def put_refused(self, image: ImageId, size: int) -> None:
+        """Have all `size` bytes there, and what marks a whole image, unlisted."""
+
+    @abstractmethod
+    def kept(self, image: ImageId) -> bool:
+        """Tell whether a leftover of `image` that was set aside can be restored.
+
+        Looked up where the store keeps such things, by the storage's own means.
+        """
+
+    @abstractmethod
     def location(self, image: ImageId) -> Location:
         """Return what Glance shows of an image that is whole here."""
 

@@ -27,6 +27,7 @@ from cowpath.testing.store_bases import BasesPromises
 from cowpath.testing.store_disks import DisksPromises
 from cowpath.testing.store_doors import StoreDoors
 from cowpath.testing.store_fixtures import IMAGE, SIZE, base_of, known
+from cowpath.testing.store_leftovers import LeftoversPromises
 from cowpath.testing.store_lives import StoreLives, pattern
 
 THREADS = 8
@@ -39,7 +40,7 @@ _LIVES = settings(
 )
 
 
-class StoreSuite(BasesPromises, DisksPromises):
+class StoreSuite(BasesPromises, DisksPromises, LeftoversPromises):
     """What every store promises."""
 
     # Room
@@ -48,6 +49,12 @@ class StoreSuite(BasesPromises, DisksPromises):
         """Free is part of total."""
         room = site.store.capacity()
         assert 0 < room.free <= room.total
+
+    def test_healthy_store_takes_images_in(self, site: StoreDoors) -> None:
+        """There is room for them, and nothing ails it."""
+        intake = site.store.intake()
+        assert 0 < intake.free <= site.store.capacity().total
+        assert intake.ailments == ()
 
     def test_full_store_is_left_as_it_was(self, tight: StoreDoors) -> None:
         """No room for a disk: an error that says so, and nothing else."""

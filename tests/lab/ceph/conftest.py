@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cowpath.stores.rbd.config import RbdConfig
+from lab.ceph_users import IMAGES_POOL, USERS
 from tests.lab.ceph.ceph_bench import CephBench
 from tests.lab.ceph.cluster import Ceph
 from tests.lab.ceph.rbd_doors import EDGE, RbdDoors
@@ -47,7 +48,7 @@ def central(ceph_lab: dict[str, Any]) -> Iterator[Ceph]:
 
 @pytest.fixture(scope="session")
 def suite_config(edge: Ceph, tmp_path_factory: pytest.TempPathFactory) -> RbdConfig:
-    """Make two pools, and a user with a compute host's caps for them.
+    """Make two pools, and users with the caps of a compute host and of a repair.
 
     Its ceph.conf has no bounds: the store must bring its own.
     """
@@ -56,13 +57,28 @@ def suite_config(edge: Ceph, tmp_path_factory: pytest.TempPathFactory) -> RbdCon
         if pool not in edge.json("ceph", "osd", "pool", "ls"):
             edge.run("ceph", "osd", "pool", "create", pool, "8")
             edge.run("rbd", "pool", "init", pool)
-    caps = f"profile rbd pool={disks}, profile rbd-read-only pool={images}"
+    users = {
+        "suite": f"profile rbd pool={disks}, profile rbd-read-only pool={images}",
+        "suite-repair": USERS["cowpath-repair"]
+        .caps["osd"]
+        .replace(f"pool={IMAGES_POOL}", f"pool={images}"),
+    }
     keyring = tmp_path_factory.mktemp("suite") / "keyring"
-    asked = ["ceph", "auth", "get-or-create", "client.suite"]
-    keyring.write_text(edge.run(*asked, "mon", "profile rbd", "osd", caps))
+    asked = ["ceph", "auth", "get-or-create"]
+    keys = [
+        edge.run(*asked, f"client.{name}", "mon", "profile rbd", "osd", caps)
+        for name, caps in users.items()
+    ]
+    keyring.write_text("".join(keys))
     conf = edge.client_conf(keyring.with_name("ceph.conf"), keyring)
     return RbdConfig(
-        EDGE, disks, (images,), conf=str(conf), user="suite", op_timeout=20
+        EDGE,
+        disks,
+        (images,),
+        conf=str(conf),
+        user="suite",
+        repair_user="suite-repair",
+        op_timeout=20,
     )
 
 

@@ -52,6 +52,16 @@ class RbdDoors(StoreDoors):
                     made.create_snap("snap")
                     made.protect_snap("snap")
 
+    def put_leftover(self, image: ImageId, size: int) -> None:
+        # As Glance does: it makes all of the image, and then writes into it.
+        self.put(image, bytes(size), present=size // 2)
+
+    def put_refused(self, image: ImageId, size: int) -> None:
+        self.put(image, bytes(size))
+
+    def kept(self, image: ImageId) -> bool:
+        return image in self.ceph.run("rbd", "trash", "ls", self.images)
+
     def remove(self, image: ImageId) -> None:
         with self.ceph.pool(self.images) as pool:
             with rbd.Image(pool, image) as seen:
@@ -151,8 +161,17 @@ class RbdDoors(StoreDoors):
             for name in self.ceph.names(pool):
                 self.ceph.drop(pool, name)
             with self.ceph.pool(pool) as opened:
-                for thrown in list(rbd.RBD().trash_list(opened)):
-                    rbd.RBD().trash_remove(opened, thrown["id"], force=True)
+                thrown = [each["id"] for each in rbd.RBD().trash_list(opened)]
+            for each in thrown:
+                self._remove_thrown(pool, each)
+
+    def _remove_thrown(self, pool: str, rbd_id: str) -> None:
+        with self.ceph.pool(pool) as opened:
+            try:
+                rbd.RBD().trash_remove(opened, rbd_id, force=True)
+            except rbd.ImageHasSnapshots:
+                rbd.RBD().trash_restore(opened, rbd_id, f"thrown-{rbd_id}")
+        self.ceph.drop(pool, f"thrown-{rbd_id}")
 
     def _described(self, pool: str, name: str) -> object:
         spec = f"{pool}/{name}"

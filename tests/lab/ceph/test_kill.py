@@ -3,12 +3,16 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 
+from cowpath.core.errors import BusyError, ConflictError
+from cowpath.core.model import ImageId, disk_name
 from tests.lab.bench import noise
 from tests.lab.ceph.ceph_bench import EDGE, VMS, CephBench
 from tests.lab.ceph.cluster import Ceph
+from tests.lab.ceph.rbd_doors import RbdDoors
 
 pytestmark = pytest.mark.ceph
 
@@ -49,7 +53,7 @@ elif {step!r} == "resize":
         with inner(*given, **more) as opened:
             yield Dying(opened)
     _librbd.Cluster.image = image
-open_site([{conf!r}]).create_disk({image!r}, {name!r}, "5M")
+open_site([{conf!r}]).create_disk({image!r}, {name!r}, {size!r})
 """
 
 # What is there when the process dies before that step.
@@ -67,9 +71,9 @@ def _notes(bench: CephBench, name: str) -> list[str]:
     return [key for key in keys if key.startswith(f"{name} ")]
 
 
-def _kill(bench: CephBench, image: str, name: str, step: str) -> None:
+def _kill(bench: CephBench, image: str, name: str, step: str, size: str = "5M") -> None:
     conf = bench.lab["sites"][EDGE]
-    program = _CHILD.format(step=step, conf=conf, image=image, name=name)
+    program = _CHILD.format(step=step, conf=conf, image=image, name=name, size=size)
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=bench.environment(),
@@ -148,3 +152,106 @@ def test_an_image_of_somebody_else_stays(
     assert ran.code != 0
     assert "was not made by Cowpath" in ran.err
     assert bench.info(name) == told
+
+
+# A note proves something for a while only.
+
+_IMAGE = ImageId("6f2e1c0a-0000-4000-8000-0000000000aa")
+_NAME = disk_name("vm-noted")
+
+
+def _clone_by_hand(doors: RbdDoors) -> None:
+    base = f"{doors.images}/{_IMAGE}@snap"
+    doors.ceph.run("rbd", "clone", base, f"{doors.vms}/{_NAME}")
+
+
+def _note(doors: RbdDoors, seconds_ago: float | None) -> None:
+    """Note that the disk is being made; as of old, without a time, if None."""
+    value = str(_IMAGE)
+    if seconds_ago is not None:
+        value += f" {datetime.now(UTC).timestamp() - seconds_ago:.3f}"
+    words = ("setomapval", "cowpath.making", f"{_NAME} 0123", value)
+    doors.ceph.run("rados", "-p", doors.vms, *words)
+
+
+def _marked(doors: RbdDoors) -> bool:
+    found = doors.another().find_disk(_NAME)
+    assert found is not None
+    assert found.image == _IMAGE
+    return found.marked
+
+
+def test_killed_before_the_mark_and_of_the_right_size(
+    bench: CephBench, edge: Ceph
+) -> None:
+    """Nothing else is to be done to the disk, and yet it is marked."""
+    image, name = bench.upload(noise(2), store=EDGE), bench.name()
+    _kill(bench, image, name, "mark", size="2M")
+    ran = bench.cowpath("disk", "create", image, name, "--size", "2M", "--json")
+    assert "made by an earlier call" in ran.err
+    assert image in edge.run(
+        "rbd", "image-meta", "get", f"{VMS}/{name}", "cowpath.disk"
+    )
+    assert _notes(bench, name) == []
+    # So nothing speaks for a clone that somebody else puts in its place.
+    edge.drop(VMS, name)
+    edge.run("rbd", "clone", f"images/{image}@snap", f"{VMS}/{name}")
+    told = bench.info(name)
+    ran = bench.run("disk", "create", image, name, site=EDGE)
+    assert ran.code != 0
+    assert "was not made by Cowpath" in ran.err
+    assert bench.info(name) == told
+
+
+@pytest.mark.parametrize(
+    ("seconds_ago", "ours"), [(1, True), (3600, False), (-3600, False), (None, False)]
+)
+def test_whose_a_clone_without_a_mark_is(
+    doors: RbdDoors, seconds_ago: float | None, *, ours: bool
+) -> None:
+    """Ours if it was made when the note says, and in the time that a call may take."""
+    doors.put(_IMAGE, b"".join(noise(1)))
+    _note(doors, seconds_ago)
+    _clone_by_hand(doors)
+    assert _marked(doors) is ours
+    found = doors.store.find_disk(_NAME)
+    assert found is not None
+    doors.store.grow(found, found.size)
+    assert _marked(doors) is ours
+    # The mark now, and no note; what is not ours is left as it is.
+    assert (_NAME in "".join(doors.notes())) is not ours
+    told = doors.ceph.run("rbd", "image-meta", "ls", f"{doors.vms}/{_NAME}")
+    assert ("cowpath.disk" in told) is ours
+
+
+@pytest.mark.parametrize("seconds_ago", [3600, None])
+def test_an_empty_image_that_no_note_explains_stays(
+    doors: RbdDoors, seconds_ago: float | None
+) -> None:
+    """An old note is no leave to remove what somebody made since."""
+    doors.put(_IMAGE, b"".join(noise(1)))
+    _note(doors, seconds_ago)
+    doors.ceph.run("rbd", "create", "--size", "1M", f"{doors.vms}/{_NAME}")
+    before = doors.everything()
+    found = doors.store.find_disk(_NAME)
+    assert found is not None
+    assert not found.marked
+    base = doors.store.find_base(doors.image(_IMAGE, 2**20))
+    assert base is not None
+    with pytest.raises(ConflictError, match=_NAME) as caught:
+        doors.store.clone(base, _NAME)
+    assert not isinstance(caught.value, BusyError)
+    assert doors.everything() == before
+
+
+def test_a_noted_disk_that_is_open_is_not_marked_yet(doors: RbdDoors) -> None:
+    doors.put(_IMAGE, b"".join(noise(1)))
+    _note(doors, 1)
+    _clone_by_hand(doors)
+    found = doors.store.find_disk(_NAME)
+    assert found is not None
+    with doors.held(found), pytest.raises(BusyError, match=_NAME):
+        doors.store.grow(found, found.size)
+    assert doors.notes()
+    doors.store.grow(found, found.size)
+    assert doors.notes() == {}

@@ -1,6 +1,5 @@
 """`cowpath boot`: an image becomes a running guest."""
 
-import sys
 from typing import Annotated
 from uuid import uuid4
 
@@ -8,6 +7,7 @@ import typer
 
 from cowpath.doors.cli import documents
 from cowpath.doors.cli.session import AsJson, ImageRef, session
+from cowpath.observers import nouns
 
 
 def boot(  # noqa: PLR0913  # one parameter for each option
@@ -40,26 +40,21 @@ def boot(  # noqa: PLR0913  # one parameter for each option
     The guest is a persistent libvirt domain of the disk's name; virsh manages it from
     then on.
     """
+    del as_json
     screen = session(context).screen
     site = session(context).site()
-    # With --json, stdout is for the document alone.
-    stream = (sys.stderr if as_json else sys.stdout).buffer
-
-    def write(chunk: bytes) -> None:
-        stream.write(chunk)
-        stream.flush()
-
+    called = name or f"cow-{uuid4().hex[:8]}"
     made = site.boot(
         image,
-        name or f"cow-{uuid4().hex[:8]}",
+        called,
         size=size,
         memory=memory,
-        console=write if console else None,
+        console=screen.console(called) if console else None,
     )
     screen.show(
         {
             "guest": made.name,
-            "disk": documents.disk(made),
+            "disk": nouns.disk(made),
             "seconds": screen.timeline.seconds,
         },
         lambda: f"guest {made.name}: {documents.steps(screen.timeline.seconds)}",

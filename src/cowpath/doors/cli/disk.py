@@ -7,6 +7,7 @@ import typer
 from cowpath.core.errors import UsageError
 from cowpath.doors.cli import documents
 from cowpath.doors.cli.session import AsJson, DiskRef, ImageRef, session
+from cowpath.observers import nouns
 
 app = typer.Typer(no_args_is_help=True, help="Copy-on-write disks of this site.")
 
@@ -46,7 +47,7 @@ def create(
     made = site.create_disk(image, name, size)
     described = site.disk_xml(made)
     session(context).screen.show(
-        {**documents.disk(made), "xml": described},
+        {**nouns.disk(made), "xml": described},
         lambda: documents.plain(described) if xml else documents.disk_facts(made),
     )
 
@@ -65,7 +66,7 @@ def list_disks(
     site = session(context).site()
     disks = list(site.disks(prefix))
     session(context).screen.show(
-        {"store": site.store, "disks": [documents.disk(each) for each in disks]},
+        {"store": site.store, "disks": [nouns.disk(each) for each in disks]},
         lambda: documents.disk_table(disks),
     )
 
@@ -84,7 +85,7 @@ def show(
     found = site.disk(name)
     described = site.disk_xml(found)
     session(context).screen.show(
-        {**documents.disk(found), "xml": described},
+        {**nouns.disk(found), "xml": described},
         lambda: documents.plain(described) if xml else documents.disk_facts(found),
     )
 
@@ -100,9 +101,7 @@ def grow(
     """Make a disk larger. Disks never shrink; no guest may have it open."""
     del as_json
     grown = session(context).site().grow_disk(name, size)
-    session(context).screen.show(
-        documents.disk(grown), lambda: documents.disk_facts(grown)
-    )
+    session(context).screen.show(nouns.disk(grown), lambda: documents.disk_facts(grown))
 
 
 @app.command()
@@ -116,12 +115,13 @@ def delete(
     as_json: AsJson = False,
 ) -> None:
     """Delete a disk and what was written to it. Images and other disks stay."""
+    del as_json
     screen = session(context).screen
     site = session(context).site()
     found = site.disk(name)
-    if not yes and not as_json and screen.err.is_terminal:
+    if not yes and screen.asks:
         question = f"Delete disk {found.name} ({found.base})?"
         if not typer.confirm(question, err=True):
             raise UsageError(f"disk {found.name} is left as it is: not confirmed")
     gone = site.delete_disk(name)
-    screen.show({"deleted": documents.disk(gone)}, lambda: f"deleted {gone.name}")
+    screen.show({"deleted": nouns.disk(gone)}, lambda: f"deleted {gone.name}")

@@ -1,7 +1,6 @@
 """Nouns as JSON documents and as tables. Sizes are bytes in JSON."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -10,10 +9,11 @@ from rich.text import Text
 from cowpath.config import Setting
 from cowpath.core.errors import CowpathError
 from cowpath.core.model import (
-    Base,
     Disk,
     DiskSource,
     FileSource,
+    Image,
+    Leftover,
     RbdSource,
     Seconds,
     Sight,
@@ -22,6 +22,7 @@ from cowpath.core.model import (
 from cowpath.doors.cli.exits import exit_code
 from cowpath.doors.cli.exits import table as exit_table
 from cowpath.doors.cli.output import Document, error_body, grid
+from cowpath.observers import nouns
 from cowpath.observers.words import printable, size
 
 _NOTHING = "-"
@@ -45,37 +46,21 @@ def image(sight: Sight) -> Document:
         "importing": sorted(seen.importing),
         "failed": sorted(seen.failed),
         "import_lock": seen.lock,
+        "stuck": _stuck(seen),
         "locations": [{"url": at.shown, "store": at.store} for at in seen.locations],
         "here": {
-            "base": base(sight.base) if sight.base else None,
+            "base": nouns.base(sight.base) if sight.base else None,
             "arrived": sight.arrival.present if sight.arrival else None,
+            "leftover": nouns.leftover(sight.leftover) if sight.leftover else None,
             "doubt": sight.doubt,
         },
     }
-
-
-def base(found: Base) -> Document:
-    """Return a base."""
-    return {"image": found.image, "where": found.where, "size": found.size}
 
 
 def error(raised: CowpathError) -> Document:
     """Return an error that is one of several results."""
     code = exit_code(raised)
     return error_body(type(raised).__name__, str(raised), code, raised)
-
-
-def disk(made: Disk) -> Document:
-    """Return a disk."""
-    return {
-        "name": made.name,
-        "size": made.size,
-        "used": made.used,
-        "image": made.image,
-        "base": made.base,
-        "made_by_cowpath": made.marked,
-        "source": asdict(made.source),
-    }
 
 
 def image_table(sights: Iterable[Sight], store: StoreName) -> Table:
@@ -108,11 +93,13 @@ def image_facts(sight: Sight, store: StoreName) -> RenderableType:
         ("visibility", seen.visibility),
         ("hash", seen.hash),
         ("in stores", ", ".join(sorted(seen.stores))),
-        ("being copied to", ", ".join(sorted(seen.importing))),
+        ("being copied to", ", ".join(sorted(seen.importing)) if seen.lock else None),
+        ("stuck flag", _stuck_flag(seen)),
         ("last copy failed to", ", ".join(sorted(seen.failed))),
         ("import lock", seen.lock),
         (f"at {store}", _here(sight)),
         ("base", sight.base.where if sight.base else None),
+        *_leftover(sight.leftover, store),
         ("not trusted", sight.doubt),
         *(("location", f"{at.shown} ({at.store or '?'})") for at in seen.locations),
     )
@@ -200,11 +187,35 @@ def _source(source: DiskSource) -> list[tuple[str, str | None]]:
             ]
 
 
+def _stuck(image: Image) -> list[StoreName]:
+    return [] if image.lock else sorted(image.importing)
+
+
+def _stuck_flag(image: Image) -> str | None:
+    stores = ", ".join(_stuck(image))
+    if not stores:
+        return None
+    return (
+        f"Glance lists it as being copied to {stores}, but no import runs: a copy "
+        f"died. This keeps no new copy from running"
+    )
+
+
+def _leftover(found: Leftover | None, store: StoreName) -> list[tuple[str, str | None]]:
+    if found is None:
+        return []
+    what = f"{found.where}, {_bytes(found.present)}: blocks every copy to {store}"
+    cure = [("cure", line) for line in found.cure.splitlines()]
+    return [("leftover", what), *cure]
+
+
 def _here(sight: Sight) -> str:
     if sight.doubt:
         return "not trusted"
     if sight.base:
         return "here"
+    if sight.leftover:
+        return f"leftover, {size(sight.leftover.present)}"
     if sight.arrival:
         total = sight.image.size
         of = f" of {size(total)}" if total else ""

@@ -24,6 +24,8 @@ EXIT_CODES: dict[type[errors.CowpathError], int] = {
     errors.HypervisorError: 16,
     errors.CopyError: 17,
     errors.CopyBusyError: 18,
+    errors.CopyStalledError: 19,
+    errors.LeftoverError: 20,
 }
 
 
@@ -44,6 +46,6 @@ def table() -> list[tuple[int, str, str]]:
     rows += [
         (OK, "success", "Done."),
         (BUG, "bug", "Something nobody foresaw; please report it with -v."),
-        (INTERRUPTED, "interrupted", "Ctrl-C. A copy that Glance makes goes on."),
+        (INTERRUPTED, "interrupted", "Ctrl-C. Copies that Glance makes go on."),
     ]
     return sorted(rows)

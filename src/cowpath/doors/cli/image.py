@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 
 from cowpath.core.errors import CowpathError
-from cowpath.core.model import CopyAnswer
+from cowpath.core.model import Base, CopyAnswer, StoreName
 from cowpath.doors.cli import documents
 from cowpath.doors.cli.exits import exit_code
-from cowpath.doors.cli.output import Document, Screen
+from cowpath.doors.cli.output import Screen
 from cowpath.doors.cli.session import AsJson, ImageRef, session
+from cowpath.observers import nouns
 from cowpath.site import Site
 
 app = typer.Typer(no_args_is_help=True, help="Images, and which store has them.")
@@ -56,7 +57,8 @@ def place(
         typer.Option(
             "--store",
             metavar="STORE",
-            help="A Glance store; may be given several times. Default: this site's.",
+            help="A Glance store; may be given several times, for one request to "
+            "Glance. Default: this site's.",
         ),
     ] = None,
     wait: Annotated[
@@ -68,16 +70,22 @@ def place(
     """Bring an image into a store: ask Glance to copy it there and follow the copy.
 
     An image that is there already is left alone. A copy that somebody else has begun
-    is followed; no second one is asked for.
+    is followed; no second one is asked for. Of several stores each has its own result:
+    one that fails does not keep the others from succeeding.
     """
     del as_json
-    site = session(context).site()
-    names = store or [site.store]
+    screen, site = session(context).screen, session(context).site()
+    # Once each, in the order given.
+    names = [*dict.fromkeys(store or [site.store])]
     if wait:
-        _place(session(context).screen, site, image, names)
-        return
-    answers = {name: site.request_copy(image, name) for name in names}
-    session(context).screen.show(
+        _place(screen, site, image, names)
+    else:
+        _ask(screen, site, image, names)
+
+
+def _ask(screen: Screen, site: Site, image: str, names: list[str]) -> None:
+    answers = site.request_copies(image, names)
+    screen.show(
         {"image": image, "answers": answers},
         lambda: "\n".join(
             f"{name}: {_ANSWERS[said]}" for name, said in answers.items()
@@ -86,23 +94,35 @@ def place(
 
 
 def _place(screen: Screen, site: Site, image: str, names: list[str]) -> None:
-    placed: dict[str, Document] = {}
-    failed: dict[str, CowpathError] = {}
-    for name in names:
-        try:
-            placed[name] = documents.base(site.place(image, name))
-        except CowpathError as error:
-            if len(names) == 1:
-                raise
-            failed[name] = error
-            screen.complain(error, name)
-    screen.show(
-        {
-            "image": image,
-            "placed": placed,
-            "failed": {name: documents.error(each) for name, each in failed.items()},
-        },
-        lambda: "\n".join(f"{image} is in {name}" for name in placed),
-    )
+    results = _results(site, image, names)
+    placed = {name: found for name, found in results.items() if isinstance(found, Base)}
+    failed = {
+        name: error
+        for name, error in results.items()
+        if isinstance(error, CowpathError)
+    }
+    for name, error in failed.items():
+        screen.complain(error, name)
+    if placed or screen.as_json:
+        screen.show(
+            {
+                "image": image,
+                "placed": {name: nouns.base(found) for name, found in placed.items()},
+                "failed": {
+                    name: documents.error(error) for name, error in failed.items()
+                },
+            },
+            lambda: "\n".join(f"{image} is in {name}" for name in placed),
+        )
     for first in failed.values():
         raise typer.Exit(exit_code(first))
+
+
+def _results(
+    site: Site, image: str, names: list[str]
+) -> dict[StoreName, Base | CowpathError]:
+    """Return what became of each store, in the order of `names`."""
+    if len(names) == 1:
+        return {StoreName(names[0]): site.place(image, names[0])}
+    found = site.place_all(image, names)
+    return {StoreName(name): found[StoreName(name)] for name in names}

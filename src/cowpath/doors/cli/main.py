@@ -1,10 +1,10 @@
 """Parse arguments, call one verb, print, choose the exit code."""
 
 import io
-import logging
 import os
 import sys
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from cowpath.core.errors import CowpathError
 from cowpath.doors.cli import boot, disk, documents, exits, image, settings
-from cowpath.doors.cli.output import Screen
+from cowpath.doors.cli.output import ProgressStyle, Screen
 from cowpath.doors.cli.session import Session, session
 
 app = typer.Typer(
@@ -22,6 +22,8 @@ app = typer.Typer(
     epilog=documents.exits(),
     pretty_exceptions_enable=False,
 )
+_PROGRESS_VARIABLE = "COWPATH_PROGRESS"
+
 app.add_typer(image.app, name="image")
 app.add_typer(disk.app, name="disk")
 app.command()(boot.boot)
@@ -32,6 +34,12 @@ def _print_version(value: bool) -> None:  # noqa: FBT001  # Typer's callback
     if value:
         typer.echo(f"cowpath {version('cowpath')}")
         raise typer.Exit
+
+
+def _to_progress(context: typer.Context, value: ProgressStyle) -> ProgressStyle:
+    # At once: what Typer refuses later is told in that style.
+    session(context).screen.progress = value
+    return value
 
 
 @app.callback()
@@ -58,6 +66,16 @@ def options(
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Show what is asked of whom.")
     ] = False,
+    progress: Annotated[
+        ProgressStyle,
+        typer.Option(
+            help="What stderr shows: auto is a bar on a terminal and lines elsewhere, "
+            "json an object per line, none only warnings and errors.",
+            envvar=_PROGRESS_VARIABLE,
+            callback=_to_progress,
+            is_eager=True,
+        ),
+    ] = ProgressStyle.AUTO,
     show_version: Annotated[
         bool,
         typer.Option(
@@ -73,14 +91,11 @@ def options(
     Finds an image in this site's own store; where it is not, has Glance copy it
     there, follows the copy, and makes disks as copy-on-write clones of it.
     """
-    del show_version
+    del progress, show_version
     run = session(context)
     run.files, run.cloud = tuple(config_file or ()), os_cloud
     run.screen.verbose = verbose
-    if verbose:
-        logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s")
-        # Who logs what is asked; it shows tokens as hashes only.
-        logging.getLogger("keystoneauth").setLevel(logging.DEBUG)
+    run.screen.open_log()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,8 +122,7 @@ def _run(arguments: list[str] | None, screen: Screen) -> int:
     except CowpathError as error:
         return screen.fail(error)
     except TyperException as error:
-        # Typer acts on no option of a line that it cannot parse.
-        screen.as_json |= "--json" in (sys.argv if arguments is None else arguments)
+        _take_style(screen, sys.argv[1:] if arguments is None else arguments)
         return screen.refuse(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return screen.interrupted()
@@ -117,6 +131,16 @@ def _run(arguments: list[str] | None, screen: Screen) -> int:
     except Exception as error:  # noqa: BLE001  # the last door: a bug is reported
         return screen.break_down(error)
     return _end(screen, result)
+
+
+def _take_style(screen: Screen, words: list[str]) -> None:
+    """Take the style of output from a line that Typer could not parse."""
+    # Typer acts on no option of such a line.
+    screen.as_json |= "--json" in words
+    named = {value for option, value in pairwise(words) if option == "--progress"}
+    named |= {word.removeprefix("--progress=") for word in words}
+    if ProgressStyle.JSON in named or os.environ.get(_PROGRESS_VARIABLE) == "json":
+        screen.progress = ProgressStyle.JSON
 
 
 def _end(screen: Screen, result: object) -> int:

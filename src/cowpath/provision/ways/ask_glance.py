@@ -5,21 +5,12 @@
 store shows (specification, "Proposed change").
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cowpath.core.copy_watch import Ask, CopyWatch, Done, Join, Look, Stop
-from cowpath.core.errors import CredentialsError, UnavailableError
-from cowpath.core.events import (
-    CopyAsked,
-    CopyFinished,
-    CopyJoined,
-    CopyProgress,
-    LookFailed,
-    Warned,
-)
+from cowpath.core.errors import CopyBusyError, CowpathError
+from cowpath.core.events import CopyAsked, Warned
 from cowpath.core.model import (
-    Arrival,
     Base,
     CopyAnswer,
     Image,
@@ -27,39 +18,54 @@ from cowpath.core.model import (
     Patience,
     StoreName,
 )
-from cowpath.core.ports import Bases, Catalog, Clock, Observer
+from cowpath.core.ports import Catalog, Clock, Observer
 from cowpath.provision.inflight import Inflight
+from cowpath.provision.ways.following import Following, Means, Target
 
-# While a copy runs these are no answers (rule 6): Glance restarts, tokens expire.
-_TRANSIENT = (UnavailableError, CredentialsError)
+Flights = Inflight[tuple[ImageId, StoreName], Base]
+"""The copies that one process follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class AskGlance:
-    """Asks Glance for a copy and follows it; one follower per image in a process."""
+    """Asks Glance for copies and follows them; one follower per image and store.
+
+    Implements `core.ports.Way` for this site's store, `core.ports.Placer` for all.
+
+    Attributes:
+        store: This site's.
+        target: What can be seen of a store, this site's or another's.
+    """
 
     store: StoreName
+    target: Callable[[StoreName], Target]
     catalog: Catalog
-    bases: Bases
     patience: Patience
     clock: Clock
     observer: Observer
     jitter: Callable[[], float] = lambda: 0.0
-    inflight: Inflight[Base] = field(default_factory=Inflight)
+    inflight: Flights = field(default_factory=Flights)
 
     def bring(self, image: Image) -> Base:
-        """Bring `image` into the store and return its base.
+        """Bring `image` into this site's store and return its base.
 
         Raises:
             CopyFailedError: Glance tried and failed, or dropped the copy silently.
+            CopyStalledError: Bytes stopped arriving.
             CopyTimeoutError: Patience ran out; the copy may still complete.
+            LeftoverError: What a broken copy left is in the way.
             ForbiddenError: Policy or quota refuses the copy.
             UntrustedError: Glance says done, but the base is not in our store.
         """
-        key = (image.id, self.store)
-        return self.inflight.run(key, lambda: self._follow(image))
+        outcome = self.place(image, (self.store,))[self.store]
+        if isinstance(outcome, CowpathError):
+            raise outcome
+        return outcome
 
-    def _follow(self, image: Image) -> Base:
+    def place(
+        self, image: Image, stores: Sequence[StoreName]
+    ) -> Mapping[StoreName, Base | CowpathError]:
+        """Bring `image` into `stores`; return each one's base, or why there is none."""
         if not self.patience.timeout:
             self.observer.tell(
                 Warned(
@@ -67,109 +73,36 @@ class AskGlance:
                     "without limit"
                 )
             )
-        watch = CopyWatch(
-            self.store,
-            self.patience,
-            self.clock.now(),
-            territory=self.bases.territory,
-            jitter=self.jitter,
+        found = self.inflight.run(
+            [(image.id, store) for store in stores],
+            lambda keys: self._follow(image, [store for _, store in keys]),
         )
-        seen: Image | None = image
-        while True:
-            if seen is not None:
-                base = self._step(watch, seen)
-                if base is not None:
-                    return base
-            self._until_look(watch, image)
-            seen = self._get(watch, image.id)
+        return {store: outcome for (_, store), outcome in found.items()}
 
-    def _step(self, watch: CopyWatch, image: Image) -> Base | None:
-        try:
-            base = self.bases.find_base(image) if image.is_in(self.store) else None
-        except UnavailableError as error:
-            # Our own store hiccups: no answer either, whatever Glance said.
-            self._missed(watch, image.id, error)
-            return None
-        match watch.look(image, base, self.clock.now()):
-            case Done(found):
-                elapsed = watch.elapsed(self.clock.now())
-                self.observer.tell(CopyFinished(image.id, self.store, elapsed))
-                return found
-            case Ask():
-                self._ask(watch, image)
-            case Join():
-                self.observer.tell(CopyJoined(image, self.store))
-            case Stop(reason):
-                raise reason
-            case _:
-                pass
-        return None
-
-    def _ask(self, watch: CopyWatch, image: Image) -> None:
-        try:
-            answer = ask_for_copy(image, self.store, self.catalog, self.observer)
-        except _TRANSIENT as error:
-            # The request may have been accepted: the next look tells.
-            self._missed(watch, image.id, error)
-        else:
-            watch.answered(answer, self.clock.now())
-
-    def _get(self, watch: CopyWatch, image: ImageId) -> Image | None:
-        try:
-            return self.catalog.get(image)
-        except _TRANSIENT as error:
-            self._missed(watch, image, error)
-            return None
-
-    def _missed(
-        self,
-        watch: CopyWatch,
-        image: ImageId,
-        error: UnavailableError | CredentialsError,
-    ) -> None:
-        stop = watch.missed(error, self.clock.now())
-        if stop is not None:
-            raise stop.error from error
-        self.observer.tell(LookFailed(image, error, watch.misses))
-
-    def _arrival(self, watch: CopyWatch, image: Image) -> Arrival | None:
-        try:
-            return self.bases.arrival(image)
-        except UnavailableError as error:
-            # A copy takes minutes; an OSD that is away for one must not end it.
-            self.observer.tell(LookFailed(image.id, error, 1))
-            return Arrival(watch.present)
-
-    def _until_look(self, watch: CopyWatch, image: Image) -> None:
-        while True:
-            arrival = self._arrival(watch, image)
-            now = self.clock.now()
-            step = watch.peek(arrival, now)
-            self.observer.tell(
-                CopyProgress(
-                    image.id,
-                    self.store,
-                    watch.phase,
-                    watch.present,
-                    image.size,
-                    watch.elapsed(now),
-                )
+    def ask(self, image: Image, stores: Sequence[StoreName]) -> CopyAnswer:
+        """Ask for copies in `stores` with one request and do not follow them."""
+        for store in stores:
+            self.target(store).check_room(image)
+        answer = self.catalog.copy(image.id, stores)
+        if answer is CopyAnswer.BUSY:
+            raise CopyBusyError(
+                f"another import of image {image.id} ({image.name}) is running, and "
+                f"Glance takes one at a time: nothing was asked for store "
+                f"{', '.join(stores)}. Ask again later, or wait for both (without "
+                f"--no-wait)"
             )
-            if isinstance(step, Look):
-                return
-            self.clock.sleep(step.seconds)
+        if answer is CopyAnswer.ACCEPTED:
+            for store in stores:
+                self.observer.tell(CopyAsked(image, store))
+        return answer
 
-
-def ask_for_copy(
-    image: Image, store: StoreName, catalog: Catalog, observer: Observer
-) -> CopyAnswer:
-    """Ask Glance for a copy, tell of it if it was accepted, and do not follow it.
-
-    Raises:
-        ForbiddenError: Policy or quota refuses the copy.
-        NotFoundError: Glance has no such store.
-    """
-    answer = catalog.copy(image.id, store)
-    if answer is CopyAnswer.ACCEPTED:
-        observer.tell(CopyAsked(image, store))
-    return answer
+    def _follow(
+        self, image: Image, stores: Sequence[StoreName]
+    ) -> dict[tuple[ImageId, StoreName], Base | CowpathError]:
+        following = Following(
+            image,
+            [self.target(store) for store in stores],
+            Means(self.catalog, self.patience, self.clock, self.observer, self.jitter),
+        )
+        outcomes = following.to_the_end()
+        return {(image.id, store): outcome for store, outcome in outcomes.items()}

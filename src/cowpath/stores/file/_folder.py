@@ -3,11 +3,13 @@
 <images_dir>/<image id>          Glance's; grows while Glance copies
 <disks_dir>/<name>.qcow2         a disk
 <disks_dir>/bases/<image id>     hard link to Glance's file: what disks lie on
+<disks_dir>/leftovers/           what broken copies left of images, set aside
 <disks_dir>/.cowpath/marks/      our mark on each disk
 <disks_dir>/.cowpath/making/     disks that are not whole yet
 <disks_dir>/.cowpath/lock        held by whoever changes anything here
 """
 
+import itertools
 import os
 import re
 import uuid
@@ -38,6 +40,7 @@ class Folder:
         self.images = Path(os.path.normpath(config.images_dir))
         self.disks = Path(os.path.normpath(config.disks_dir))
         self.bases = self.disks / "bases"
+        self._aside = self.disks / "leftovers"
         self._ours = self.disks / ".cowpath"
         self.marks = self._ours / "marks"
         self._making = self._ours / "making"
@@ -65,6 +68,11 @@ class Folder:
     def fresh(self) -> Path:
         """Return a name for a disk in the making."""
         return self._making / f"{uuid.uuid4()}{_SUFFIX}"
+
+    def free_aside(self, image: ImageId) -> Path:
+        """Return a name that no leftover of `image` has that was set aside."""
+        names = (self._aside / f"{image_id(image)}.{n}" for n in itertools.count(1))
+        return next(name for name in names if not os.path.lexists(name))
 
     def image_of(self, backing: str | None) -> ImageId | None:
         """Return the image whose base, ours or Glance's, `backing` is."""
@@ -136,6 +144,23 @@ class Folder:
             if path == disk:
                 continue
             if named.search(backing) or _is_same(self.disks / backing, disk):
+                return path
+        return None
+
+    def overlay_on_image(self, image: ImageId) -> Path | None:
+        """Return a file in the folder that lies on Glance's `image`; None without one.
+
+        In doubt it does: a backing that names the image counts in whatever spelling,
+        unless it is our own link, which keeps its bytes whatever becomes of Glance's.
+
+        Raises:
+            PermissionError: We may not read a file here, and it may lie on any image.
+        """
+        link, file = self.base(image), self.glance_file(image)
+        for path, backing in self._backings():
+            below = self.disks / backing
+            named = image in backing and not _is_same(below, link)
+            if named or _is_same(below, file):
                 return path
         return None
 

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote
@@ -25,6 +25,8 @@ from cowpath.core.model import (
     DiskName,
     FileSource,
     Image,
+    Intake,
+    Leftover,
     Location,
     whole_sectors,
 )
@@ -33,6 +35,8 @@ from cowpath.core.rules import choose_location, clone_size
 from cowpath.stores.file._failures import translated
 from cowpath.stores.file._folder import Folder, file_size
 from cowpath.stores.file._image_lock import Use, to_ourselves, use_of
+from cowpath.stores.file._intake import measure_intake
+from cowpath.stores.file._leftovers import Leftovers
 from cowpath.stores.file._lock import FolderLock
 from cowpath.stores.file._marks import Mark, Marks
 from cowpath.stores.file._qcow2 import Qcow2, read_qcow2
@@ -51,6 +55,7 @@ class FileStore:
         self._folder = Folder(config)
         self._lock = FolderLock(self._folder.lock, clock)
         self._marks = Marks(self._folder.marks)
+        self._leftovers = Leftovers(self._folder, clock)
 
     @property
     def territory(self) -> str:
@@ -78,6 +83,18 @@ class FileStore:
         if present is None:
             return None
         return Arrival(present=present, whole=present == image.size)
+
+    def leftover(self, image: Image) -> Leftover | None:
+        """Return what lies where Glance would write `image`; None if nothing does."""
+        with translated(f"cannot look for image {image.id}", self._folder.images):
+            return self._leftovers.find(image.id)
+
+    def set_aside(self, leftover: Leftover, confirm: Callable[[], None]) -> str:
+        """Move a leftover into `<disks_dir>/leftovers`; return how to restore it."""
+        doing = f"cannot set aside what was left of image {leftover.image}"
+        with self._changing(doing), translated(doing, self._folder.images):
+            self._tidy()  # a link that a killed call left is nobody's
+            return self._leftovers.set_aside(leftover, confirm)
 
     def clone(self, base: Base, name: DiskName, size: Bytes | None = None) -> Disk:
         """Make a copy-on-write disk of `base`, `size` bytes large, and mark it."""
@@ -172,6 +189,11 @@ class FileStore:
             total=Bytes(room.f_blocks * room.f_frsize),
             free=Bytes(room.f_bavail * room.f_frsize),
         )
+
+    def intake(self) -> Intake:
+        """Return what room Glance's directory has, and what ails it."""
+        with translated("cannot measure the store", self._folder.images):
+            return measure_intake(self._folder.images)
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

@@ -18,12 +18,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import rados
 import rbd
 
 from cowpath.core.errors import ConfigError, CowpathError
+from cowpath.core.model import Seconds
 from cowpath.stores.rbd._failures import Doing, meaning, not_connected
 from cowpath.stores.rbd.config import RbdConfig
 
@@ -31,6 +33,8 @@ Error = (rados.Error, rbd.Error)
 """What the libraries raise, where it is dropped on purpose."""
 ImageNotFound = rbd.ImageNotFound
 ImageBusy = rbd.ImageBusy
+NotAllowed = rbd.PermissionError
+LockHeld = (rados.ObjectBusy, rados.ObjectExists)
 ImageExists = rbd.ImageExists
 Opened = rbd.Image
 Snapshot = tuple[rados.Ioctx, str, str]
@@ -354,13 +358,72 @@ def got(pool: rados.Ioctx, name: str, prefix: str) -> dict[str, str]:
         return {key: value.decode() for key, value in found}
 
 
-def age(pool: rados.Ioctx, name: str) -> float:
-    """Return how many seconds ago an image got its name.
+def today() -> float:
+    """Return this host's wall clock, in seconds since the epoch.
 
-    By this host's clock and that of the client which named it.
+    Only to compare with what Ceph keeps in wall-clock time.
     """
-    _, named = pool.stat(f"rbd_id.{name}")
-    return time.mktime(time.localtime()) - time.mktime(named)
+    return datetime.now(UTC).timestamp()
+
+
+def named(pool: rados.Ioctx, name: str) -> float | None:
+    """Return when an image got its name, in seconds since the epoch; None if not.
+
+    By the clock of the client which named it.
+    """
+    try:
+        _, stamp = pool.stat(f"rbd_id.{name}")
+    except rados.ObjectNotFound:
+        return None
+    return time.mktime(stamp)
+
+
+def is_taken(pool: rados.Ioctx, name: str) -> bool:
+    """Tell whether a name is taken, if only in part: nobody can make such an image."""
+    if named(pool, name) is not None:
+        return True
+    with rados.ReadOpCtx() as operation:
+        key = f"name_{name}"
+        found, _ = pool.get_omap_vals_by_keys(operation, (key,))
+        try:
+            pool.operate_read_op(operation, "rbd_directory")
+        except rados.ObjectNotFound:
+            return False
+        return bool(list(found))
+
+
+def created(image: rbd.Image) -> float:
+    """Return when an image was made, in whole seconds since the epoch.
+
+    By the clock of the OSD which made its header.
+    """
+    stamp: datetime = image.create_timestamp()
+    # In UTC, and naive (seen with Ceph 16.2).
+    return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
+
+
+def id_of(image: rbd.Image) -> str:
+    """Return the image's internal id, which no other image of the pool ever has."""
+    return str(image.id())
+
+
+def has_clones(image: rbd.Image) -> bool:
+    """Tell whether any snapshot has clones, in any pool; also one in the trash.
+
+    PermissionError of the library where there is one in a pool that we may not read.
+    """
+    return any(True for _ in image.list_descendants())
+
+
+def trash(pool: rados.Ioctx, name: str, keep: Seconds) -> None:
+    """Move an image to the trash, where only force removes it for `keep` seconds."""
+    rbd.RBD().trash_move(pool, name, math.ceil(keep))
+
+
+def touch(pool: rados.Ioctx, name: str) -> None:
+    """Have an OSD answer for an object; absent is fine."""
+    with suppress(rados.ObjectNotFound):
+        pool.stat(name)
 
 
 def remove(pool: rados.Ioctx, name: str) -> None:

@@ -20,6 +20,8 @@ class RbdConfig:
         secret: UUID of libvirt's secret with the user's key; empty: none.
         connect_timeout: Seconds to wait for the monitors.
         op_timeout: Seconds to wait for an OSD or a monitor to answer one operation.
+        repair_user: The cephx user that may move leftovers among Glance's images to
+            the trash, and is used for nothing else; empty: `user`.
     """
 
     store: StoreName
@@ -30,6 +32,7 @@ class RbdConfig:
     secret: str = ""
     connect_timeout: Seconds = 5
     op_timeout: Seconds = 30
+    repair_user: str = ""
 
     def __post_init__(self) -> None:
         """Check names and bounds.

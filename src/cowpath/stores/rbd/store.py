@@ -1,5 +1,6 @@
 """The RBD store: disks are copy-on-write clones of the snapshots that Glance makes."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -10,7 +11,6 @@ from cowpath.core.errors import (
     ConflictError,
     CowpathError,
     NotFoundError,
-    UnavailableError,
     UntrustedError,
     UsageError,
 )
@@ -23,17 +23,22 @@ from cowpath.core.model import (
     DiskName,
     Image,
     ImageId,
+    Intake,
+    Leftover,
     Location,
     RbdHost,
     RbdSource,
+    Seconds,
     disk_name,
     image_id,
     whole_sectors,
 )
 from cowpath.core.rules import choose_location, clone_size
-from cowpath.stores.rbd import _intents, _marks, _monitors
+from cowpath.stores.rbd import _intents, _marks, _monitors, _room
 from cowpath.stores.rbd import _librbd as librbd
 from cowpath.stores.rbd._failures import surely_refused
+from cowpath.stores.rbd._leftovers import Leftovers
+from cowpath.stores.rbd._notes import Note
 from cowpath.stores.rbd._places import parse
 from cowpath.stores.rbd.config import RbdConfig
 
@@ -73,6 +78,7 @@ class RbdStore:
     def __init__(self, config: RbdConfig) -> None:
         self._config = config
         self._cluster = librbd.Cluster(config)
+        self._leftovers = Leftovers(config, self._cluster)
         self._lock = threading.Lock()
         self._known: dict[Base, Base] = {}
         self._hosts: tuple[RbdHost, ...] = ()
@@ -109,6 +115,14 @@ class RbdStore:
             return Arrival(Bytes(librbd.allocated(seen)))
         return None
 
+    def leftover(self, image: Image) -> Leftover | None:
+        """Return what lies where Glance would put `image`; None if nothing does."""
+        return self._leftovers.find(image)
+
+    def set_aside(self, leftover: Leftover, confirm: Callable[[], None]) -> str:
+        """Move a leftover to the RBD trash; return how to see and restore it."""
+        return self._leftovers.set_aside(leftover, confirm)
+
     def clone(self, base: Base, name: DiskName, size: Bytes | None = None) -> Disk:
         """Make a copy-on-write disk of `base`, `size` bytes large, and mark it."""
         wanted = clone_size(base, disk_name(name), size)
@@ -136,8 +150,8 @@ class RbdStore:
         ):
             found = self._described(name, seen)
             # What a killed call left before it was a clone is none: the next makes it.
-            begun = not found.base and not found.marked and self._noted(name)
-            return None if begun and self._is_stump(name) else found
+            bare = not found.base and not found.marked
+            return None if bare and self._begun(name) else found
         return None
 
     def untouched(self, disk: Disk) -> bool:
@@ -155,7 +169,11 @@ class RbdStore:
         return False
 
     def grow(self, disk: Disk, size: Bytes) -> Disk:
-        """Make the disk `size` bytes large and return it as it is now."""
+        """Make the disk `size` bytes large and return it as it is now.
+
+        One that was made by a call which was killed before it marked it is marked now:
+        a note is a proof for a while only.
+        """
         whole_sectors(size)
         pool, name = self._config.pool, disk_name(disk.name)
         with (
@@ -168,9 +186,16 @@ class RbdStore:
                     f"disk {name} has {now} bytes and never shrinks: ask for at least "
                     f"that, not {size}"
                 )
-            if size > now:
+            mark = _mark(opened)
+            image = mark.image if mark else self._intended(name, opened)
+            if size > now or (image and not mark):
                 self._check_closed(name, opened)
+            if image and not mark:
+                _write_mark(opened, image)
+            if size > now:
                 opened.resize(size)
+            if image:
+                _intents.forget_all(self._cluster.pool(pool), name)
             return self._described(name, opened)
 
     def delete(self, name: DiskName) -> None:
@@ -199,18 +224,15 @@ class RbdStore:
 
     def capacity(self) -> Capacity:
         """Return the room for data of the disks' pool, replicas counted once."""
-        pools = self._cluster.ask_monitors("df").get("pools", ())
-        for pool in pools:
-            if pool["name"] == self._config.pool:
-                free, stored = pool["stats"]["max_avail"], pool["stats"]["stored"]
-                return Capacity(Bytes(free + stored), Bytes(free))
-        raise UnavailableError(
-            f"the cluster tells no figures of pool {self._config.pool} "
-            f"({self._cluster.name}): is its manager (ceph-mgr) running?"
-        )
+        return _room.capacity(self._cluster, self._config.pool)
+
+    def intake(self) -> Intake:
+        """Return what room images have, and what keeps them from being written."""
+        return _room.intake(self._cluster, self._config)
 
     def close(self) -> None:
         """Close the connection to the cluster; the next call opens a new one."""
+        self._leftovers.close()
         self._cluster.close()
 
     def _shown(self, image: Image) -> _Parent | None:
@@ -309,8 +331,8 @@ class RbdStore:
         try:
             librbd.clone(source, (disks, name))
         except librbd.ImageExists:
-            others = {*_intents.notes(disks, name)} - {note}
-            if not others or not self._is_stump(name):
+            others = self._begun(name) - {note}
+            if not others:
                 raise
             self._clear(name, others)
             librbd.clone(source, (disks, name))
@@ -318,7 +340,8 @@ class RbdStore:
     def _clear(self, name: DiskName, notes: set[str]) -> None:
         """Remove what a call that is surely over left of a disk, and its notes."""
         disks, bound = self._cluster.pool(self._config.pool), self._config.op_timeout
-        if librbd.age(disks, name) <= bound + _SURELY_OVER:
+        named = librbd.named(disks, name) or -math.inf
+        if librbd.today() - named <= bound + _SURELY_OVER:
             raise BusyError(
                 f"disk {name} is being made by another call, or one was killed while "
                 f"making it: which of both is known {bound + _SURELY_OVER:g} s after "
@@ -329,6 +352,15 @@ class RbdStore:
         except librbd.ImageBusy as error:
             raise _busy(name) from error
         _intents.forget(disks, *notes)
+
+    def _begun(self, name: DiskName) -> set[str]:
+        """Return the notes of the calls that left only what a clone begins as."""
+        disks = self._cluster.pool(self._config.pool)
+        found = _intents.notes(disks, name)
+        if not found or not self._is_stump(name):
+            return set()
+        named = librbd.named(disks, name) or -math.inf
+        return {key for key, note in found.items() if self._explains(note, named)}
 
     def _is_stump(self, name: DiskName) -> bool:
         """Tell whether it is what a clone begins as: empty, and nobody's clone yet.
@@ -358,8 +390,7 @@ class RbdStore:
     def _finish(self, name: DiskName, base: Base, size: Bytes) -> None:
         """Mark the new clone and grow it."""
         with self._cluster.image(self._config.pool, name, writable=True) as opened:
-            mark = _marks.Mark(base.image, opened.id())
-            opened.metadata_set(_marks.KEY, mark.text())
+            _write_mark(opened, base.image)
             if size > base.size:
                 # Killed here, it is a marked disk that is too small: the next
                 # call finds and grows it.
@@ -379,8 +410,8 @@ class RbdStore:
     def _described(self, name: DiskName, seen: librbd.Opened) -> Disk:
         parent = librbd.parent(seen)
         base = "{}/{}@{}".format(*parent) if parent else None
-        mark = _marks.read(librbd.metadata(seen, _marks.KEY), seen.id())
-        image = mark.image if mark else self._intended(name, parent)
+        mark = _mark(seen)
+        image = mark.image if mark else self._intended(name, seen)
         return Disk(
             name,
             Bytes(seen.size()),
@@ -391,18 +422,18 @@ class RbdStore:
             marked=image is not None,
         )
 
-    def _intended(
-        self, name: DiskName, parent: tuple[str, str, str] | None
-    ) -> ImageId | None:
+    def _intended(self, name: DiskName, seen: librbd.Opened) -> ImageId | None:
         """Return the image of a disk that we cloned and were killed before marking."""
-        if parent is None or self._image_of(parent) is None:
+        image = self._image_of(librbd.parent(seen))
+        if image is None:
             return None
-        return ImageId(parent[1]) if parent[1] in self._noted(name) else None
+        made = librbd.created(seen)
+        notes = _intents.notes(self._cluster.pool(self._config.pool), name).values()
+        ours = any(n.image == image and self._explains(n, made) for n in notes)
+        return image if ours else None
 
-    def _noted(self, name: DiskName) -> set[str]:
-        """Return the images that `name` was to become a disk of."""
-        disks = self._cluster.pool(self._config.pool)
-        return {*_intents.notes(disks, name).values()}
+    def _explains(self, note: Note, made: Seconds) -> bool:
+        return note.explains(made, self._config.op_timeout + _SURELY_OVER)
 
     def _image_of(self, parent: tuple[str, str, str] | None) -> ImageId | None:
         if parent is None or parent[0] not in self._config.images_pools:
@@ -432,6 +463,14 @@ class RbdStore:
         if images:
             caps += f", profile rbd-read-only pool={images}"
         return self._cluster.doing(what, caps=f"{caps}'")
+
+
+def _mark(seen: librbd.Opened) -> _marks.Mark | None:
+    return _marks.read(librbd.metadata(seen, _marks.KEY), seen.id())
+
+
+def _write_mark(opened: librbd.Opened, image: ImageId) -> None:
+    opened.metadata_set(_marks.KEY, _marks.Mark(image, opened.id()).text())
 
 
 def _busy(name: DiskName) -> BusyError:

@@ -1,0 +1,421 @@
+"""What broken copies leave: named, or set aside; dead locks; room; what changes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from cowpath.core.errors import (
+    ConflictError,
+    CopyFailedError,
+    CopyStalledError,
+    CopyTimeoutError,
+    CowpathError,
+    ForbiddenError,
+    LeftoverError,
+    NoSpaceError,
+    NotFoundError,
+    UnavailableError,
+)
+from cowpath.core.events import (
+    CopyAsked,
+    CopyFailed,
+    CopyFinished,
+    CopyJoined,
+    CopyProgress,
+    LeftoverSetAside,
+    LookFailed,
+    Phase,
+    Warned,
+)
+from cowpath.core.model import (
+    Arrival,
+    Bytes,
+    CopyAnswer,
+    Image,
+    ImageId,
+    Intake,
+    Leftover,
+    Patience,
+    Seconds,
+    StoreName,
+)
+from cowpath.stores.memory import MemoryConfig, MemoryStore
+from cowpath.testing.clock import FakeClock
+from cowpath.testing.glance_scripts import (
+    Pace,
+    Stage,
+    StoreBreaks,
+    StoreStalls,
+    Verb,
+    WorkerDies,
+    WrongHash,
+)
+from tests.flows.world import CENTRAL, EDGE, GIB, SIMILAR, World
+
+COPY, GET = Verb.COPY, Verb.GET
+HOUR = 3600
+
+
+def fails(world: World, kind: type[CowpathError], words: str) -> CowpathError:
+    with pytest.raises(kind, match=words) as caught:
+        world.site().place("debian")
+    assert type(caught.value) is kind
+    return caught.value
+
+
+# Leftovers.
+
+
+@pytest.fixture(params=[StoreBreaks(0.5, leftover=True), WrongHash()])
+def broken(world: World, request: pytest.FixtureRequest) -> World:
+    """A world where a copy of long ago left something at our site."""
+    image = world.glance.upload("debian")
+    world.glance.plan("edge1", request.param)
+    world.glance.copy_elsewhere(image.id, "edge1")
+    world.clock.sleep(HOUR)
+    assert world.edge.arrival(image)
+    return world
+
+
+def test_a_leftover_is_named_with_its_cure_and_no_copy_is_asked(broken: World) -> None:
+    for _ in range(2):
+        said = fails(broken, LeftoverError, "set_aside_leftovers")
+        lying = broken.edge.leftover(broken.glance.find("debian"))
+        assert lying
+        assert lying.where in str(said)
+        assert lying.cure in str(said)
+        assert not said.retryable
+    assert broken.asked().count(COPY) == 0
+
+
+def test_a_leftover_is_set_aside_where_that_is_allowed(broken: World) -> None:
+    broken.repair = True
+    image = broken.glance.find("debian")
+    base = broken.site().place("debian")
+    assert base.size == image.size
+    assert len(broken.all(LeftoverSetAside)) == len(broken.all(CopyAsked)) == 1
+    assert len(broken.edge.aside(image.id)) == 1
+    told = [type(event) for event in broken.told]
+    assert told.index(LeftoverSetAside) < told.index(CopyAsked)
+
+
+def test_the_site_shows_what_lies_there(broken: World) -> None:
+    sight = broken.site().image("debian")
+    assert sight.leftover is not None
+    assert sight.arrival is not None
+    broken.glance.plan("edge2", StoreStalls())
+    broken.glance.copy_elsewhere(sight.image.id, "edge2")
+    assert broken.site().image("debian").leftover is None, "somebody imports it"
+
+
+def test_a_copy_that_leaves_something_says_so_when_it_fails(world: World) -> None:
+    world.glance.upload("debian")
+    world.glance.plan("edge1", StoreBreaks(0.5, leftover=True))
+    lying = "What this site's store shows: .*536870912 bytes that a broken copy left"
+    fails(world, CopyFailedError, lying)
+
+
+def test_a_copy_that_leaves_something_is_repaired_and_asked_once_more(
+    world: World,
+) -> None:
+    world.repair = True
+    world.glance.upload("debian")
+    world.glance.plan("edge1", WrongHash(), WrongHash())
+    fails(world, CopyFailedError, "broken copy left")
+    assert len(world.all(LeftoverSetAside)) == 1
+    assert world.asked().count(COPY) == 2
+
+
+class _Starts(MemoryStore):
+    """A store where Glance begins to import just when something is set aside."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(MemoryConfig(EDGE))
+        self.world = world
+
+    def set_aside(self, leftover: Leftover, confirm: Callable[[], None]) -> str:
+        self.world.glance.copy_elsewhere(leftover.image, "edge2")
+        return super().set_aside(leftover, confirm)
+
+
+def test_nothing_is_set_aside_under_an_import(world: World) -> None:
+    world.repair = True
+    store = world.stores[EDGE] = _Starts(world)
+    image = world.glance.upload("debian")
+    world.glance.leave_partial(image.id, "edge1", 100)
+    fails(world, LeftoverError, "is left alone: Glance is at image .* again")
+    assert store.aside(image.id) == []
+    assert store.arrival(image)
+
+
+def test_what_has_disks_is_not_set_aside(world: World) -> None:
+    world.repair = True
+    world.glance.upload("debian", store="edge1")
+    site = world.site()
+    site.create_disk("debian", "vm1")
+    image = world.glance.find("debian")
+    world.glance.change(image.id, stores=frozenset({CENTRAL}), locations=())
+    fails(world, ConflictError, "vm1")
+    assert world.edge.aside(image.id) == []
+
+
+# Dead locks.
+
+
+def test_a_dead_lock_and_a_leftover_are_passed_where_allowed(world: World) -> None:
+    """As after kill -9 of Glance while it stored: nothing resumes that copy."""
+    world.patience = Patience(dead_lock=HOUR)
+    world.repair = True
+    image = world.glance.upload("debian")
+    world.glance.plan("edge1", WorkerDies(Stage.STORING))
+    world.glance.copy_elsewhere(image.id, "edge1")
+    world.clock.sleep(2 * HOUR)
+    base = world.site().place("debian")
+    assert base.size == image.size
+    assert [type(event) for event in world.told if not isinstance(event, CopyProgress)][
+        :3
+    ] == [CopyJoined, Warned, CopyAsked]
+    assert len(world.all(LeftoverSetAside)) == 1
+    assert world.asked().count(COPY) == 2, (
+        "one to pass the lock, one over a clean store"
+    )
+
+
+def test_a_dead_lock_of_another_store_s_import_is_passed(world: World) -> None:
+    world.patience = Patience(dead_lock=HOUR)
+    image = world.glance.upload("debian")
+    world.glance.plan("edge2", WorkerDies(Stage.STAGING))
+    world.glance.copy_elsewhere(image.id, "edge2")
+    world.clock.sleep(2 * HOUR)
+    world.site().place("debian")
+    assert world.asked().count(COPY) == 1
+
+
+def test_a_lock_that_lives_is_not_passed(world: World) -> None:
+    """Whatever we think, Glance answers 409 until an hour has gone by."""
+    world.patience = Patience(dead_lock=60, timeout=0, stall=0)
+    image = world.glance.upload("debian")
+    world.glance.pace = Pace(staging=900)
+    world.glance.copy_elsewhere(image.id, "edge1")
+    world.clock.sleep(1)
+    world.site().place("debian")
+    assert world.tasks() == 1
+    assert len(world.all(CopyAsked)) == 0
+    assert 10 <= world.asked().count(COPY) <= 16
+
+
+# Stalls.
+
+
+def test_a_stall_is_told_with_how_far_it_came_and_can_be_joined_again(
+    world: World,
+) -> None:
+    world.glance.upload("debian")
+    world.glance.plan("edge1", StoreStalls(at=0.5, seconds=400))
+    fails(world, CopyStalledError, "536870912 of 1073741824 bytes there")
+    fails(world, CopyStalledError, "536870912 of 1073741824 bytes there")
+    base = world.site().place("debian")
+    assert base.size == GIB
+    assert world.asked().count(COPY) == 1
+
+
+def test_long_staging_is_warned_of_and_followed(world: World) -> None:
+    world.glance.pace = Pace(staging=400)
+    world.glance.upload("debian")
+    world.site().place("debian")
+    [warned] = world.all(Warned)
+    assert isinstance(warned, Warned)
+    assert "Glance may still be staging it" in warned.text
+
+
+class _Away(MemoryStore):
+    """A store that does not answer between two moments, and lets callers wait."""
+
+    def __init__(self, clock: FakeClock, begin: Seconds, end: Seconds) -> None:
+        super().__init__(MemoryConfig(EDGE))
+        self.clock, self.begin, self.end = clock, begin, end
+
+    def _check(self) -> None:
+        if self.begin <= self.clock.now() < self.end:
+            self.clock.sleep(30)
+            raise UnavailableError("the OSDs did not answer in time")
+
+    def arrival(self, image: Image) -> Arrival | None:
+        self._check()
+        return super().arrival(image)
+
+    def intake(self) -> Intake:
+        self._check()
+        return super().intake()
+
+
+def test_a_failure_is_seen_soon_though_our_own_store_is_away(world: World) -> None:
+    """Every look at the store waits for its bound; Glance is asked after each."""
+    world.stores[EDGE] = _Away(world.clock, 6, 500)
+    world.glance.upload("debian")
+    world.glance.pace = Pace(staging=5, storing=100)
+    world.glance.plan("edge1", StoreBreaks(0.5))
+    fails(world, CopyFailedError, "What this site's store shows: the OSDs did not")
+    assert world.clock.now() < 55 + 2 * 31 + 30
+    assert world.all(LookFailed)
+
+
+def test_a_failure_brings_what_ails_our_store(world: World) -> None:
+    world.edge.ail("POOL_FULL: 1 pool(s) full")
+    world.glance.upload("debian")
+    world.glance.plan("edge1", StoreBreaks(0.5))
+    shows = "What this site's store shows: POOL_FULL: 1 pool"
+    fails(world, CopyFailedError, shows)
+
+
+# What changes under a copy.
+
+
+def test_a_deleted_image_is_told_with_what_may_stay(world: World) -> None:
+    image = world.glance.upload("debian")
+    world.glance.at(10, lambda: world.glance.delete(image.id))
+    fails(world, NotFoundError, r"\(debian\) was deleted, or is not ours .* edge1")
+
+
+def test_an_image_made_private_is_told(world: World) -> None:
+    image = world.glance.upload("debian")
+    world.glance.rules = replace(world.glance.rules, admins_only=False)
+    private = {"visibility": "private"}
+    world.glance.at(3, lambda: world.glance.change(image.id, **private))
+    with pytest.raises(NotFoundError, match="is not ours to see any more"):
+        world.site(catalog=world.glance.member("alice")).place("debian")
+
+
+# Room.
+
+
+def test_a_copy_that_leaves_too_little_room_is_not_asked_for(world: World) -> None:
+    image = world.glance.upload("debian")
+    free = world.edge.intake().free
+    world.min_free = Bytes(free - GIB + 1)
+    fails(world, NoSpaceError, "would leave store edge1 with .* min_free is")
+    assert world.asked().count(COPY) == 0
+    with pytest.raises(NoSpaceError):
+        world.site().request_copy("debian")
+    world.min_free = Bytes(free - GIB)
+    assert world.site().place("debian").size == image.size
+
+
+def test_a_copy_that_runs_already_is_followed_whatever_room_it_leaves(
+    world: World,
+) -> None:
+    image = world.glance.upload("debian")
+    world.min_free = world.edge.intake().free
+    world.glance.copy_elsewhere(image.id, "edge1")
+    world.clock.sleep(1)
+    assert world.site().place("debian").size == image.size
+
+
+def test_another_site_s_room_is_not_known_here(world: World) -> None:
+    world.glance.upload("debian")
+    world.min_free = world.edge.intake().free
+    assert world.site().place("debian", "edge10").size == GIB
+
+
+# Several stores.
+
+
+def test_several_stores_take_one_request(world: World) -> None:
+    image = world.glance.upload("debian")
+    placed = world.site().place_all("debian", ["edge1", "edge10", "edge1"])
+    assert list(placed) == [EDGE, SIMILAR]
+    assert world.seen(image).stores == {CENTRAL, EDGE, SIMILAR}
+    [request] = [each for each in world.glance.requests if each.verb is COPY]
+    assert request.stores == (EDGE, SIMILAR)
+    assert {event.store for event in _progress(world)} == {EDGE, SIMILAR}
+    assert len(world.all(CopyFinished)) == 2
+
+
+def test_each_store_has_its_own_outcome(world: World) -> None:
+    image = world.glance.upload("debian")
+    world.glance.plan("edge2", StoreBreaks())
+    world.glance.copy_elsewhere(image.id, "edge10")
+    world.clock.sleep(60)
+    stores = ["central", "edge1", "edge2", "edge10", "nosuch"]
+    placed = world.site().place_all("debian", stores)
+    kinds = [type(placed[name]).__name__ for name in placed]
+    assert kinds == ["Base", "Base", "CopyFailedError", "Base", "NotFoundError"]
+    assert [each.store for each in world.told if isinstance(each, CopyFailed)] == [
+        "edge2"
+    ]
+    assert "it has central, edge1, edge2, edge10" in str(placed[[*placed][-1]])
+    assert world.asked().count(COPY) == 1
+
+
+def test_several_stores_queue_together_behind_another_import(world: World) -> None:
+    image = world.glance.upload("debian")
+    world.glance.copy_elsewhere(image.id, "edge2")
+    world.clock.sleep(1)
+    placed = world.site().place_all("debian", ["edge1", "edge10"])
+    assert not any(isinstance(each, CowpathError) for each in placed.values())
+    assert world.asked().count(COPY) == 1
+    queued = [each for each in _progress(world) if each.phase is Phase.QUEUED]
+    assert {name for each in queued for name in each.behind} == {"edge2"}
+
+
+def test_a_store_that_got_it_meanwhile_does_not_keep_the_others_from_it(
+    world: World,
+) -> None:
+    """Glance refuses the whole request where one of the stores has the image."""
+    image = world.glance.upload("debian")
+    catalog = _Late(world)
+    placed = world.site(catalog=catalog).place_all("debian", ["edge1", "edge10"])
+    assert not any(isinstance(each, CowpathError) for each in placed.values())
+    assert world.seen(image).stores == {CENTRAL, EDGE, SIMILAR}
+    assert catalog.answers[0] is CopyAnswer.PRESENT
+
+
+class _Late:
+    """Glance, where another import ends between our look and our request."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.glance = world, world.glance
+        self.answers: list[CopyAnswer] = []
+        self.get, self.find = self.glance.get, self.glance.find
+        self.images, self.stores = self.glance.images, self.glance.stores
+
+    def copy(self, image: ImageId, stores: Sequence[StoreName]) -> CopyAnswer:
+        if not self.answers:
+            self.glance.copy_elsewhere(image, "edge10")
+            self.world.clock.sleep(60)
+        self.answers.append(self.glance.copy(image, stores))
+        return self.answers[-1]
+
+
+def test_several_copies_are_asked_for_without_waiting(world: World) -> None:
+    image = world.glance.upload("debian")
+    answers = world.site().request_copies("debian", ["central", "edge1", "edge10"])
+    assert answers == {
+        CENTRAL: CopyAnswer.PRESENT,
+        EDGE: CopyAnswer.ACCEPTED,
+        SIMILAR: CopyAnswer.ACCEPTED,
+    }
+    assert world.asked().count(COPY) == 1
+    world.clock.sleep(60)
+    assert world.seen(image).stores == {CENTRAL, EDGE, SIMILAR}
+
+
+def test_a_refusal_is_every_store_s_outcome(world: World) -> None:
+    world.glance.upload("debian")
+    catalog = world.glance.member()
+    placed = world.site(catalog=catalog).place_all("debian", ["edge1", "edge10"])
+    assert {type(each) for each in placed.values()} == {ForbiddenError}
+    assert world.asked().count(COPY) == 1
+
+
+def test_time_is_up_for_each_store_on_its_own(world: World) -> None:
+    world.glance.pace = Pace(storing=400)
+    world.glance.upload("debian")
+    placed = world.site().place_all("debian", ["edge1", "edge10"])
+    assert isinstance(placed[SIMILAR], CopyTimeoutError)
+    assert not isinstance(placed[EDGE], CowpathError)
+
+
+def _progress(world: World) -> list[CopyProgress]:
+    return [event for event in world.told if isinstance(event, CopyProgress)]
