@@ -273,7 +273,7 @@ def test_a_copy_to_another_site_is_followed_through_glance(world: World) -> None
     assert isinstance(finished, CopyFinished)
     assert finished.store == "edge2"
     phases = {step.phase for step in world.told if isinstance(step, CopyProgress)}
-    assert phases == {Phase.STAGING}
+    assert phases == {Phase.COPYING}
 
 
 def test_a_copy_can_be_asked_for_without_waiting(world: World) -> None:

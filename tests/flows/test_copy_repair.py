@@ -16,8 +16,10 @@ from cowpath.core.errors import (
     NoSpaceError,
     NotFoundError,
     UnavailableError,
+    UnsuitableError,
 )
 from cowpath.core.events import (
+    BaseFound,
     CopyAsked,
     CopyFailed,
     CopyFinished,
@@ -30,6 +32,7 @@ from cowpath.core.events import (
 )
 from cowpath.core.model import (
     Arrival,
+    Base,
     Bytes,
     CopyAnswer,
     Image,
@@ -220,6 +223,14 @@ def test_a_stall_is_told_with_how_far_it_came_and_can_be_joined_again(
     assert world.asked().count(COPY) == 1
 
 
+def test_what_cannot_be_seen_from_here_is_no_staging(world: World) -> None:
+    world.glance.pace = Pace(staging=400)
+    world.glance.upload("debian")
+    world.site().place("debian", "edge10")
+    assert world.all(Warned) == []
+    assert {each.phase for each in _progress(world)} == {Phase.COPYING}
+
+
 def test_long_staging_is_warned_of_and_followed(world: World) -> None:
     world.glance.pace = Pace(staging=400)
     world.glance.upload("debian")
@@ -330,6 +341,18 @@ def test_several_stores_take_one_request(world: World) -> None:
     assert request.stores == (EDGE, SIMILAR)
     assert {event.store for event in _progress(world)} == {EDGE, SIMILAR}
     assert len(world.all(CopyFinished)) == 2
+    [found] = world.all(BaseFound)
+    assert found == BaseFound(_base(placed[EDGE]), copied=True)
+
+
+def test_what_came_to_our_own_store_is_looked_at_before_it_is_called_good(
+    world: World,
+) -> None:
+    image = world.glance.upload("debian", store="edge1")
+    world.edge.put(image.id, b"QFI\xfb", image.size)
+    placed = world.site().place_all("debian", ["edge1", "edge10"])
+    assert isinstance(placed[EDGE], UnsuitableError)
+    assert _base(placed[SIMILAR]).size == image.size
 
 
 def test_each_store_has_its_own_outcome(world: World) -> None:
@@ -415,6 +438,11 @@ def test_time_is_up_for_each_store_on_its_own(world: World) -> None:
     placed = world.site().place_all("debian", ["edge1", "edge10"])
     assert isinstance(placed[SIMILAR], CopyTimeoutError)
     assert not isinstance(placed[EDGE], CowpathError)
+
+
+def _base(outcome: Base | CowpathError) -> Base:
+    assert isinstance(outcome, Base), outcome
+    return outcome
 
 
 def _progress(world: World) -> list[CopyProgress]:

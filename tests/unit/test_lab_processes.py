@@ -8,6 +8,7 @@ import pytest
 
 from lab import processes
 from lab.processes import Process
+from lab.waiting import wait_until
 
 HOME = Path("/srv/lab/run/files/glance")
 
@@ -73,6 +74,8 @@ def test_a_service_is_started_found_and_ended(tmp_path: Path) -> None:
     with processes.spawn(
         [sys.executable, str(program)], env={}, cwd=tmp_path, log=tmp_path / "log"
     ) as started:
+        # A program that has just begun has no arguments in /proc for a moment.
+        wait_until(lambda: bool(processes.find("napper", tmp_path)), within_seconds=10)
         found = processes.find("napper", tmp_path)
         assert [each.pid for each in found] == [started.pid]
         assert processes.end("napper", tmp_path, grace_seconds=10)

@@ -24,6 +24,8 @@ class Phase(StrEnum):
     """Another import of the same image holds Glance's lock."""
     STAGING = "staging"
     """Glance took the request; nothing has arrived here yet."""
+    COPYING = "copying"
+    """Glance took the request; the store is another site's and cannot be seen here."""
     STORING = "storing"
     """Bytes are arriving in this site's store."""
     FINISHING = "finishing"

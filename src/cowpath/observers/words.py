@@ -25,6 +25,7 @@ from cowpath.core.model import Seconds
 
 _PHASES = {
     Phase.STAGING: "Glance is staging it",
+    Phase.COPYING: "Glance is copying it, which cannot be seen from here",
     Phase.STORING: "arriving",
     Phase.FINISHING: "all bytes are here, Glance is finishing",
 }

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from cowpath.core.errors import CowpathError, NotFoundError
+from cowpath.core.events import BaseFound
 from cowpath.core.model import Base, CopyAnswer, Image, StoreName
 from cowpath.core.ports import SitePorts
-from cowpath.core.rules import check_image
+from cowpath.core.rules import check_head, check_image
 from cowpath.provision.ensure import ensure_local
 
 Outcomes = dict[StoreName, Base | CowpathError]
@@ -40,15 +41,15 @@ def place_all(image: Image, stores: Sequence[StoreName], here: SitePorts) -> Out
         UnsuitableError: Disks cannot be made of it, so no copy is made.
     """
     check_image(image)
-    if len(stores) == 1:
-        # Glance's own refusal costs no further request.
-        return dict(here.placer.place(image, stores))
-    # One unknown name would make Glance refuse the request for all of them.
-    known = here.catalog.stores()
+    # One unknown name would make Glance refuse the request for all of them. That of a
+    # single one costs nothing more.
+    known = here.catalog.stores() if len(stores) > 1 else stores
     found: Outcomes = {
         store: _unknown(store, image, known) for store in stores if store not in known
     }
     found |= here.placer.place(image, [store for store in stores if store in known])
+    if here.store in found:
+        found[here.store] = _checked(image, found[here.store], here)
     return {store: found[store] for store in stores}
 
 
@@ -79,6 +80,20 @@ def request_copies(
         answer = here.placer.ask(image, lacking)
         found |= dict.fromkeys(lacking, answer)
     return found
+
+
+def _checked(
+    image: Image, outcome: Base | CowpathError, here: SitePorts
+) -> Base | CowpathError:
+    """Return what came to this site's own store, or why no disk can be made of it."""
+    if isinstance(outcome, CowpathError):
+        return outcome
+    try:
+        check_head(image, outcome.head)
+    except CowpathError as error:
+        return error
+    here.observer.tell(BaseFound(outcome, copied=not image.is_in(here.store)))
+    return outcome
 
 
 def _unknown(

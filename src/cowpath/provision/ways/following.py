@@ -32,6 +32,7 @@ from cowpath.core.events import (
     CopyProgress,
     LeftoverSetAside,
     LookFailed,
+    Phase,
     Warned,
 )
 from cowpath.core.model import (
@@ -106,6 +107,16 @@ class _Leg:
     @property
     def store(self) -> StoreName:
         return self.target.store
+
+    @property
+    def seen(self) -> bool:
+        """Whether what arrives in the store can be seen from here."""
+        return self.target.pool is not None
+
+    @property
+    def phase(self) -> Phase:
+        blind = self.watch.phase is Phase.STAGING and not self.seen
+        return Phase.COPYING if blind else self.watch.phase
 
 
 class Following:
@@ -321,7 +332,7 @@ class Following:
             CopyProgress(
                 self._image.id,
                 leg.store,
-                watch.phase,
+                leg.phase,
                 watch.present,
                 self._image.size,
                 watch.elapsed(now),
@@ -331,7 +342,7 @@ class Following:
             )
         )
         warning = watch.warning(now)
-        if warning:
+        if warning and leg.seen:
             self._observer.tell(Warned(warning))
 
 
