@@ -56,10 +56,12 @@ USERS: Mapping[str, User] = {
     # librbd writes into these objects of the pool, and never into its data: the
     # image's name, the list of names, that of the trash, and the image's header, whose
     # lock it takes (the monitors' profile rbd lets it take that from a killed client).
-    # cowpath.* holds the lock by which repairs keep out of each other's way.
+    # cowpath.* holds the lock by which repairs keep out of each other's way. Any grant
+    # to write to a pool's objects, whatever their prefix, has the monitors allow the
+    # removal of its self-managed snapshots, which are those of its images.
     "cowpath-repair": User(
-        "Repairs: moves what a broken copy left to the trash; cannot remove it, and "
-        "cannot write to images.",
+        "Repairs: moves what a broken copy left to the trash. Cannot write to images, "
+        "but can destroy their snapshots and headers: for one host per site only.",
         {
             "mon": "profile rbd",
             "osd": f"profile rbd-read-only pool={IMAGES_POOL}, "

@@ -210,7 +210,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer) -> None:
         chunked = self._begin(answer)
-        if self.command == "HEAD":
+        if self._bodiless(answer):
             return
         for piece in answer.body:
             self.wfile.write(_chunk(piece) if chunked else piece)
@@ -218,8 +218,12 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(_chunk(b""))
 
     def _send_half(self, answer: Answer) -> None:
-        self._begin(answer)
         content = b"".join(answer.body)
+        if self._bodiless(answer) or not content:
+            # Half of nothing is the whole: the client would miss nothing.
+            self._reset()
+            return
+        self._begin(answer)
         self.wfile.write(content[: len(content) // 2])
         self.close_connection = True
 
@@ -228,13 +232,18 @@ class Handler(BaseHTTPRequestHandler):
         self._log(str(answer.status))
         self.send_response_only(answer.status, answer.reason)
         for name, value in answer.headers:
-            self.send_header(name, value)
+            if answer.status not in _BODILESS or name.lower() != "content-length":
+                self.send_header(name, value)
         told = answer.header("Content-Length") is not None
-        chunked = not (told or self.command == "HEAD" or answer.status in _BODILESS)
+        chunked = not (told or self._bodiless(answer))
         if chunked:
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         return chunked
+
+    def _bodiless(self, answer: Answer) -> bool:
+        """Tell whether a client takes what follows the head for the next answer."""
+        return self.command == "HEAD" or answer.status in _BODILESS
 
     def _reset(self) -> None:
         self._log("reset")

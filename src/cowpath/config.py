@@ -15,7 +15,7 @@ from pathlib import Path
 from oslo_config import cfg
 
 from cowpath.catalog.config import GlanceConfig
-from cowpath.catalog.session import auth_option_names
+from cowpath.catalog.session import auth_option_names, auth_secret_names
 from cowpath.core.errors import ConfigError, UsageError
 from cowpath.core.model import Bytes, Patience, StoreName, parse_bytes, store_name
 from cowpath.hypervisor.config import DEFAULT_URI, DiskOptions, LibvirtConfig
@@ -283,7 +283,7 @@ def _auth(
         key: value for (where, key), (value, _) in written.items() if where == group
     }
     kind = conf[group].auth_type
-    plugin = auth_option_names(kind) if kind else frozenset[str]()
+    plugin = auth_option_names(kind, group) if kind else frozenset[str]()
     ours = {option.dest for option in dict(list_opts())[group]}
     for key in section:
         if key not in ours | plugin:
@@ -312,9 +312,9 @@ def _settings(
         for option in options
     ]
     return made + [
-        Setting(group, key, _masked(key, value), written[group, key][1], "auth_type's")
+        Setting(group, key, value, written[group, key][1], "auth_type's")
         for group, auth in auths.items()
-        for key, value in sorted(auth.items())
+        for key, value in _masked(auth, conf[group].auth_type, group)
     ]
 
 
@@ -325,9 +325,18 @@ def _text(value: object) -> str:
     return "" if value is None else _USER_IN_URL.sub(f"{_MASK}@", str(value))
 
 
-def _masked(name: str, value: str) -> str:
-    secret = any(word in name for word in _SECRET_WORDS)
-    return _MASK if secret and value else _text(value)
+def _masked(auth: Mapping[str, str], kind: str, group: str) -> list[tuple[str, str]]:
+    """Return an auth plugin's options in order, the secret ones as stars."""
+    told = auth_secret_names(kind, group) if kind else frozenset[str]()
+    return [
+        (name, _MASK if value and _is_secret(name, told) else _text(value))
+        for name, value in sorted(auth.items())
+    ]
+
+
+def _is_secret(name: str, told: frozenset[str]) -> bool:
+    # Of keystoneauth's own plugins, v3oauth1 does not say that its keys are secret.
+    return name in told or any(word in name for word in _SECRET_WORDS)
 
 
 def _origin(

@@ -15,7 +15,7 @@ class Scene:
 
     def __init__(self, *fates: Fate) -> None:
         self.clock = FakeClock()
-        self.arrived: dict[tuple[ImageId, StoreName], list[Bytes]] = {}
+        self.arrived: dict[tuple[ImageId, StoreName], list[Bytes | None]] = {}
         self.glance = GlanceSimulator(self.clock, pace=PACE, sink=self._sink)
         self.image = self.glance.upload("debian", size=SIZE).id
         self.glance.plan(EDGE, *fates)
@@ -30,10 +30,11 @@ class Scene:
         self.clock.sleep(seconds)
         return self.now()
 
-    def arrivals(self, store: StoreName = EDGE) -> list[Bytes]:
+    def arrivals(self, store: StoreName = EDGE) -> list[Bytes | None]:
+        """Return what a store was seen to hold: None where nothing is there."""
         return self.arrived.get((self.image, store), [])
 
-    def _sink(self, image: ImageId, store: StoreName, present: Bytes) -> None:
+    def _sink(self, image: ImageId, store: StoreName, present: Bytes | None) -> None:
         self.arrived.setdefault((image, store), []).append(present)
 
 

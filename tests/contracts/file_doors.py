@@ -61,8 +61,18 @@ class FileDoors(StoreDoors):
         # Nothing marks a file as whole but its size.
         self.put_leftover(image, size)
 
-    def kept(self, image: ImageId) -> bool:
-        return any((self.disks / "leftovers").glob(f"{image}.*"))
+    def kept(self, image: ImageId) -> int:
+        return len(self._aside(image))
+
+    def restore(self, said: str) -> None:
+        _run("sh", "-c", said.partition("to restore it: ")[2])
+
+    def forget_kept(self, image: ImageId) -> None:
+        for path in self._aside(image):
+            path.unlink()
+
+    def _aside(self, image: ImageId) -> list[Path]:
+        return list((self.disks / "leftovers").glob(f"{image}.*"))
 
     def location(self, image: ImageId) -> Location:
         # As glance_store's get_uri does: not encoded.

@@ -43,7 +43,7 @@ def test_where_all_must_succeed_one_undoes_the_others() -> None:
     after = scene.after(1)
     assert (after.stores, after.failed) == (within(CENTRAL), within(edge10))
     assert (after.importing, after.lock) == (within(EDGE2), None)
-    assert scene.arrivals()[-1] == 0
+    assert scene.arrivals()[-1] is None
     assert scene.after(100) == after
     scene.copy()
     assert scene.after(16).stores == within(CENTRAL, EDGE)
@@ -98,7 +98,7 @@ def test_deleted_in_the_store_phase_an_orphan_remains() -> None:
     scene.glance.at(20, lambda: scene.glance.delete(scene.image))
     with pytest.raises(NotFoundError):
         scene.after(100)
-    assert scene.arrivals()[-1] == 0
+    assert scene.arrivals()[-1] is None
     assert scene.arrivals(EDGE2)[-1] == SIZE
     assert scene.arrivals(StoreName("edge10")) == []
 
@@ -129,7 +129,7 @@ def test_deactivated_in_the_store_phase_all_is_undone() -> None:
     after = scene.after(1)
     assert (after.stores, after.failed) == (within(CENTRAL), within(EDGE))
     assert (after.lock, after.importing) == (None, within())
-    assert (scene.arrivals()[-1], scene.arrivals(EDGE2)[-1]) == (SIZE, 0)
+    assert (scene.arrivals()[-1], scene.arrivals(EDGE2)[-1]) == (SIZE, None)
     scene.glance.change(scene.image, status="active")
     scene.copy()
     assert scene.after(16).failed == within(EDGE)
@@ -145,7 +145,7 @@ def test_deactivated_before_the_task_begins_it_ends_in_silence() -> None:
     assert scene.after(15).stores == within(CENTRAL, EDGE)
     after = scene.after(10)
     assert (after.stores, after.failed) == (within(CENTRAL), within())
-    assert (after.lock, scene.arrivals()[-1]) == (None, 0)
+    assert (after.lock, scene.arrivals()[-1]) == (None, None)
 
 
 def test_changes_made_meanwhile_are_lost() -> None:

@@ -24,10 +24,11 @@ from cowpath.core.errors import (
     ForbiddenError,
     NotFoundError,
 )
-from cowpath.core.model import Base, Image, Leftover, disk_name
+from cowpath.core.model import Base, Image, ImageId, Leftover, disk_name
 from cowpath.core.ports import Store
 from cowpath.stores import STORES
 from cowpath.stores.file import _lease
+from cowpath.stores.file._folder import Folder
 from cowpath.stores.file.config import FileConfig
 from cowpath.testing.clock import FakeClock
 from cowpath.testing.store_fixtures import IMAGE, OTHER, SIZE, base_of
@@ -89,12 +90,23 @@ class TestMoving:
         assert not _file(site).exists()
         assert _kept(site, 1).read_bytes() == _PART
 
-    def test_each_leftover_has_a_name_of_its_own(self, site: FileDoors) -> None:
-        for number in (1, 2, 3):
-            site.put(IMAGE, _DATA[:number])
-            site.another().set_aside(_leftover(site), _yes)
-        kept = [_kept(site, number).read_bytes() for number in (1, 2, 3)]
-        assert kept == [_DATA[:1], _DATA[:2], _DATA[:3]]
+    def test_what_another_takes_the_name_of_meanwhile_is_not_lost(
+        self, site: FileDoors, found: Leftover, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The printed commands take no lock of ours, and `mv -n` a moment.
+        choose = Folder.free_aside
+
+        def choose_and_lose(folder: Folder, image: ImageId) -> Path:
+            name = choose(folder, image)
+            name.parent.mkdir()
+            name.write_bytes(b"theirs")
+            return name
+
+        monkeypatch.setattr(Folder, "free_aside", choose_and_lose)
+        with pytest.raises(ConflictError, match="has just made"):
+            site.store.set_aside(found, _yes)
+        assert _kept(site, 1).read_bytes() == b"theirs"
+        assert _file(site).read_bytes() == _PART
 
     def test_empty_leftover_is_moved(self, site: FileDoors) -> None:
         site.put(IMAGE, b"")
@@ -258,6 +270,42 @@ class TestLeftAlone:
         _check_stays(site, found, ConflictError, swap)
         assert precious.read_bytes() == _PART
         assert _file(site).is_symlink()
+
+    def test_answer_about_one_that_is_kept_already_restores_that(
+        self, site: FileDoors, found: Leftover
+    ) -> None:
+        site.store.set_aside(found, _yes)
+        site.put(IMAGE, _DATA)
+        with pytest.raises(ConflictError) as caught:
+            site.store.set_aside(_leftover(site), _never)
+        _file(site).rename(site.images / "elsewhere")
+        _shell(str(caught.value).partition("was moved away: ")[2])
+        assert _file(site).read_bytes() == _PART
+        assert site.kept(IMAGE) == 0
+
+    @pytest.mark.parametrize("when", ["before", "meanwhile"])
+    @pytest.mark.parametrize("kind", ["link", "broken link", "file"])
+    def test_where_leftovers_is_no_directory(
+        self, site: FileDoors, found: Leftover, tmp_path: Path, kind: str, when: str
+    ) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        ours = site.disks / "leftovers"
+
+        def spoil() -> None:
+            makers: dict[str, Callable[[], object]] = {
+                "link": lambda: ours.symlink_to(elsewhere),
+                "broken link": lambda: ours.symlink_to("nowhere"),
+                "file": lambda: ours.write_bytes(b""),
+            }
+            makers[kind]()
+
+        if when == "before":
+            site.disks.mkdir()
+            spoil()
+        confirm = _never if when == "before" else spoil
+        _check_stays(site, found, ConfigError, confirm, match="is no directory, or a")
+        assert not list(elsewhere.iterdir())
 
 
 class TestCannotTell:
@@ -427,7 +475,7 @@ def _move_and_die(site: FileDoors, step: int) -> bool:
         left = [step]
 
         def count(event: str, _: object) -> None:
-            left[0] -= event.startswith(("os.", "open", "fcntl."))
+            left[0] -= event.startswith(("os.", "open", "fcntl.", "ctypes."))
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 

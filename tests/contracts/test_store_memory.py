@@ -1,5 +1,6 @@
 """The memory store keeps every promise of a store."""
 
+import re
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -39,8 +40,16 @@ class MemoryDoors(StoreDoors):
     def put_refused(self, image: ImageId, size: int) -> None:
         self._memory.put(image, size=size)
 
-    def kept(self, image: ImageId) -> bool:
-        return bool(self._memory.aside(image))
+    def kept(self, image: ImageId) -> int:
+        return len(self._memory.aside(image))
+
+    def restore(self, said: str) -> None:
+        words = re.search(r"to restore it: restore\('(.*)'\)", said)
+        assert words
+        self._memory.restore(ImageId(words[1]))
+
+    def forget_kept(self, image: ImageId) -> None:
+        self._memory.forget_aside(image)
 
     def location(self, image: ImageId) -> Location:
         return self._memory.location(image)

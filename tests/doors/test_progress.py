@@ -90,6 +90,33 @@ def test_nonsense_is_a_line(cowpath: Cowpath, words: list[str]) -> None:
     assert line["error"]["class"] == "UsageError"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["image", "place", "json", "--fly"],
+        ["image", "show", "--fly", "--", "--progress=json"],
+        ["image", "show", "--fly", "--", "--progress", "json", "--json"],
+        ["--progress", "json", "--progress=lines", "image", "show", "--fly"],
+        ["--progress=json", "--progress", "lines", "image", "show", "--fly"],
+    ],
+)
+def test_only_the_value_of_progress_makes_nonsense_a_line(
+    cowpath: Cowpath, words: list[str]
+) -> None:
+    ran = cowpath(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("Error: ")
+
+
+def test_the_option_goes_before_the_environment_also_with_nonsense(
+    cowpath: Cowpath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COWPATH_PROGRESS", "json")
+    told = cowpath("--progress", "lines", "image", "show", "--fly")
+    assert told.err.startswith("Error: ")
+    assert lines(cowpath("image", "show", "lines", "--fly"))
+
+
 def test_a_bug_is_a_line_with_its_traceback(
     cowpath: Cowpath, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from cowpath.core.errors import (
+    ConflictError,
     CopyFailedError,
     CopyStalledError,
     CopyTimeoutError,
@@ -40,7 +41,7 @@ from cowpath.testing.glance_scripts import (
     Verb,
     WorkerDies,
 )
-from tests.flows.world import EDGE, World
+from tests.flows.world import EDGE, GIB, World
 
 # Longer than any copy, and than all other sites' copies together, can take here.
 PATIENCE = Patience(timeout=300, poll=15, queue=900, grace=30, peek=2)
@@ -219,6 +220,9 @@ class Run:
                 break
             except CowpathError as error:
                 self.error = error
+                if isinstance(error, ConflictError):
+                    # The operator does as he is told: one leftover is kept, no more.
+                    self.world.edge.forget_aside(self.image.id)
         event("came" if self.base else type(self.error).__name__)
 
     @property
@@ -351,9 +355,32 @@ def test_where_locks_are_passed_and_leftovers_set_aside_it_comes_at_last(
     """However often Glance is killed: every death is passed after an hour."""
     patience = Patience(timeout=0, queue=30_000, dead_lock=3600, stall=9000)
     quiet = replace(schedule, troubles=[], away=[], lags=[])
-    run = Run(quiet, patience, repair=True, calls=5)
+    run = Run(quiet, patience, repair=True, calls=8)
     assert run.base, run.error
     assert run.world.edge.find_base(run.seen) == run.base
+
+
+@given(
+    schedules(
+        st.just(Stored()),
+        st.builds(Trouble, st.just(UnavailableError), reply_lost=st.booleans()),
+    ),
+    st.integers(1, GIB),
+)
+def test_a_leftover_is_set_aside_whatever_hiccups(
+    schedule: Schedule, present: int
+) -> None:
+    """In one call: a hiccup spends nothing."""
+
+    class Blocked(Run):
+        def _prepare(self) -> None:
+            self.world.glance.leave_partial(self.image.id, EDGE, present)
+            super()._prepare()
+
+    some = replace(schedule, troubles=schedule.troubles[:2], away=schedule.away[:0])
+    run = Blocked(some, repair=True)
+    assert run.base, run.error
+    assert run.ours <= 1 + some.lost_replies()
 
 
 @given(

@@ -25,6 +25,7 @@ from cowpath.core.model import (
     CopyAnswer,
     Image,
     ImageId,
+    Leftover,
     Location,
     Patience,
     StoreName,
@@ -303,7 +304,7 @@ def test_a_lock_that_cannot_be_seen_is_not_waited_for_for_ever() -> None:
     world.glance.upload("debian")
     with pytest.raises(CopyTimeoutError, match="for 300 s"):
         world.site(catalog=_AlwaysBusy(world.glance)).place("debian")
-    assert world.clock.now() == pytest.approx(300, abs=1)
+    assert world.clock.now() == pytest.approx(300, abs=world.patience.poll)
 
 
 def test_a_store_name_of_another_place_is_found_out_at_the_first_look(
@@ -393,3 +394,19 @@ def test_our_own_store_may_be_away_for_a_while_during_a_copy(world: World) -> No
     assert base.image == image.id
     assert world.clock.now() >= 40
     assert world.all(LookFailed)
+
+
+class _OutOfReach(MemoryStore):
+    """A store that does not tell what lies in it."""
+
+    def leftover(self, image: Image) -> Leftover | None:
+        raise UnavailableError(f"the OSDs did not answer for image {image.id}")
+
+
+def test_nothing_is_asked_for_a_store_that_is_out_of_reach(world: World) -> None:
+    """Glance would wait for it for ever; three looks in vain are the end."""
+    world.stores[EDGE] = _OutOfReach(MemoryConfig(EDGE))
+    world.glance.upload("debian")
+    fails(world, UnavailableError, "the OSDs did not answer")
+    assert Verb.COPY not in world.asked()
+    assert len(world.all(LookFailed)) == 2

@@ -1,28 +1,26 @@
 """What broken copies leave: named, or set aside; dead locks; room; what changes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from cowpath.core.errors import (
+    BusyError,
     ConflictError,
+    CopyBusyError,
     CopyFailedError,
     CopyStalledError,
     CopyTimeoutError,
     CowpathError,
-    ForbiddenError,
+    CredentialsError,
     LeftoverError,
     NoSpaceError,
     NotFoundError,
     UnavailableError,
-    UnsuitableError,
 )
 from cowpath.core.events import (
-    BaseFound,
     CopyAsked,
-    CopyFailed,
-    CopyFinished,
     CopyJoined,
     CopyProgress,
     LeftoverSetAside,
@@ -32,11 +30,8 @@ from cowpath.core.events import (
 )
 from cowpath.core.model import (
     Arrival,
-    Base,
     Bytes,
-    CopyAnswer,
     Image,
-    ImageId,
     Intake,
     Leftover,
     Patience,
@@ -50,11 +45,12 @@ from cowpath.testing.glance_scripts import (
     Stage,
     StoreBreaks,
     StoreStalls,
+    Trouble,
     Verb,
     WorkerDies,
     WrongHash,
 )
-from tests.flows.world import CENTRAL, EDGE, GIB, SIMILAR, World
+from tests.flows.world import CENTRAL, EDGE, GIB, World
 
 COPY, GET = Verb.COPY, Verb.GET
 HOUR = 3600
@@ -143,13 +139,85 @@ class _Starts(MemoryStore):
 
 
 def test_nothing_is_set_aside_under_an_import(world: World) -> None:
+    """It is waited for as in any queue, and then the leftover is out of the way."""
     world.repair = True
     store = world.stores[EDGE] = _Starts(world)
     image = world.glance.upload("debian")
     world.glance.leave_partial(image.id, "edge1", 100)
-    fails(world, LeftoverError, "is left alone: Glance is at image .* again")
-    assert store.aside(image.id) == []
-    assert store.arrival(image)
+    world.site().place("debian")
+    assert world.seen(image).stores == {CENTRAL, EDGE, StoreName("edge2")}
+    assert store.aside(image.id) == [100]
+    [waited] = world.all(LookFailed)
+    assert isinstance(waited, LookFailed)
+    assert isinstance(waited.error, CopyBusyError)
+    assert Phase.QUEUED in {each.phase for each in _progress(world)}
+
+
+@pytest.mark.parametrize("trouble", [1, 2])
+def test_a_hiccup_does_not_spend_the_repair(broken: World, trouble: int) -> None:
+    broken.repair = True
+    broken.stores[EDGE] = _Hiccups(broken, trouble)
+    asked = Trouble(verbs=frozenset({GET}), times=trouble)
+    broken.glance.at(broken.clock.now() + 2, lambda: broken.glance.trouble(asked))
+    broken.site().place("debian")
+    assert len(broken.all(LeftoverSetAside)) == 1
+
+
+def test_a_second_follower_meets_the_repair_of_the_first(broken: World) -> None:
+    """As of another host: it finds nothing to set aside, and joins the copy."""
+    broken.repair = True
+    broken.stores[EDGE] = _First(broken)
+    broken.site().place("debian")
+    assert broken.all(LeftoverSetAside) == []
+    assert len(broken.all(CopyJoined)) + len(broken.all(CopyAsked)) == 1
+
+
+def test_a_leftover_that_stays_open_is_told_in_the_end(broken: World) -> None:
+    broken.repair = True
+    broken.stores[EDGE] = _Hiccups(broken, 10_000)
+    began = broken.clock.now()
+    fails(broken, BusyError, "somebody is at it")
+    assert broken.clock.now() - began < 150
+
+
+def test_a_running_copy_s_bytes_are_nobody_s_leftover(world: World) -> None:
+    """Whoever took them away on our word would break a copy that goes on."""
+    world.patience = Patience(timeout=30)
+    world.glance.pace = Pace(staging=1, storing=100)
+    world.glance.upload("debian")
+    away = Trouble(CredentialsError, frozenset({GET}), times=10_000)
+    world.glance.at(world.clock.now() + 0.1, lambda: world.glance.trouble(away))
+    error = fails(world, CopyTimeoutError, "did not answer when last asked")
+    assert "broken copy left" not in str(error)
+
+
+class _Hiccups(MemoryStore):
+    """A store where somebody is at a leftover some times."""
+
+    def __init__(self, world: World, times: int) -> None:
+        super().__init__(MemoryConfig(EDGE))
+        self.times = times
+        self._files = world.edge._files
+
+    def set_aside(self, leftover: Leftover, confirm: Callable[[], None]) -> str:
+        self.times -= 1
+        if self.times >= 0:
+            raise BusyError("somebody is at it")
+        return super().set_aside(leftover, confirm)
+
+
+class _First(MemoryStore):
+    """A store where another host is first to set a leftover aside, and to ask."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(MemoryConfig(EDGE))
+        self.world = world
+        self._files = world.edge._files
+
+    def set_aside(self, leftover: Leftover, confirm: Callable[[], None]) -> str:
+        self.world.glance.remove_leftover(leftover.image, EDGE)
+        self.world.glance.copy_elsewhere(leftover.image, EDGE)
+        return super().set_aside(leftover, confirm)
 
 
 def test_what_has_disks_is_not_set_aside(world: World) -> None:
@@ -313,6 +381,21 @@ def test_a_copy_that_leaves_too_little_room_is_not_asked_for(world: World) -> No
     assert world.site().place("debian").size == image.size
 
 
+class _Full(MemoryStore):
+    """A store that takes nothing."""
+
+    def intake(self) -> Intake:
+        return Intake(Bytes(0), ("POOL_FULL: 1 pool(s) full",))
+
+
+def test_no_copy_is_asked_for_a_store_that_takes_nothing(world: World) -> None:
+    """Glance would wait for a full pool for ever, and give no sign."""
+    world.stores[EDGE] = _Full(MemoryConfig(EDGE))
+    world.glance.upload("debian")
+    fails(world, NoSpaceError, "takes no copy of .* none was asked for: POOL_FULL")
+    assert world.asked().count(COPY) == 0
+
+
 def test_a_copy_that_runs_already_is_followed_whatever_room_it_leaves(
     world: World,
 ) -> None:
@@ -327,122 +410,6 @@ def test_another_site_s_room_is_not_known_here(world: World) -> None:
     world.glance.upload("debian")
     world.min_free = world.edge.intake().free
     assert world.site().place("debian", "edge10").size == GIB
-
-
-# Several stores.
-
-
-def test_several_stores_take_one_request(world: World) -> None:
-    image = world.glance.upload("debian")
-    placed = world.site().place_all("debian", ["edge1", "edge10", "edge1"])
-    assert list(placed) == [EDGE, SIMILAR]
-    assert world.seen(image).stores == {CENTRAL, EDGE, SIMILAR}
-    [request] = [each for each in world.glance.requests if each.verb is COPY]
-    assert request.stores == (EDGE, SIMILAR)
-    assert {event.store for event in _progress(world)} == {EDGE, SIMILAR}
-    assert len(world.all(CopyFinished)) == 2
-    [found] = world.all(BaseFound)
-    assert found == BaseFound(_base(placed[EDGE]), copied=True)
-
-
-def test_what_came_to_our_own_store_is_looked_at_before_it_is_called_good(
-    world: World,
-) -> None:
-    image = world.glance.upload("debian", store="edge1")
-    world.edge.put(image.id, b"QFI\xfb", image.size)
-    placed = world.site().place_all("debian", ["edge1", "edge10"])
-    assert isinstance(placed[EDGE], UnsuitableError)
-    assert _base(placed[SIMILAR]).size == image.size
-
-
-def test_each_store_has_its_own_outcome(world: World) -> None:
-    image = world.glance.upload("debian")
-    world.glance.plan("edge2", StoreBreaks())
-    world.glance.copy_elsewhere(image.id, "edge10")
-    world.clock.sleep(60)
-    stores = ["central", "edge1", "edge2", "edge10", "nosuch"]
-    placed = world.site().place_all("debian", stores)
-    kinds = [type(placed[name]).__name__ for name in placed]
-    assert kinds == ["Base", "Base", "CopyFailedError", "Base", "NotFoundError"]
-    assert [each.store for each in world.told if isinstance(each, CopyFailed)] == [
-        "edge2"
-    ]
-    assert "it has central, edge1, edge2, edge10" in str(placed[[*placed][-1]])
-    assert world.asked().count(COPY) == 1
-
-
-def test_several_stores_queue_together_behind_another_import(world: World) -> None:
-    image = world.glance.upload("debian")
-    world.glance.copy_elsewhere(image.id, "edge2")
-    world.clock.sleep(1)
-    placed = world.site().place_all("debian", ["edge1", "edge10"])
-    assert not any(isinstance(each, CowpathError) for each in placed.values())
-    assert world.asked().count(COPY) == 1
-    queued = [each for each in _progress(world) if each.phase is Phase.QUEUED]
-    assert {name for each in queued for name in each.behind} == {"edge2"}
-
-
-def test_a_store_that_got_it_meanwhile_does_not_keep_the_others_from_it(
-    world: World,
-) -> None:
-    """Glance refuses the whole request where one of the stores has the image."""
-    image = world.glance.upload("debian")
-    catalog = _Late(world)
-    placed = world.site(catalog=catalog).place_all("debian", ["edge1", "edge10"])
-    assert not any(isinstance(each, CowpathError) for each in placed.values())
-    assert world.seen(image).stores == {CENTRAL, EDGE, SIMILAR}
-    assert catalog.answers[0] is CopyAnswer.PRESENT
-
-
-class _Late:
-    """Glance, where another import ends between our look and our request."""
-
-    def __init__(self, world: World) -> None:
-        self.world, self.glance = world, world.glance
-        self.answers: list[CopyAnswer] = []
-        self.get, self.find = self.glance.get, self.glance.find
-        self.images, self.stores = self.glance.images, self.glance.stores
-
-    def copy(self, image: ImageId, stores: Sequence[StoreName]) -> CopyAnswer:
-        if not self.answers:
-            self.glance.copy_elsewhere(image, "edge10")
-            self.world.clock.sleep(60)
-        self.answers.append(self.glance.copy(image, stores))
-        return self.answers[-1]
-
-
-def test_several_copies_are_asked_for_without_waiting(world: World) -> None:
-    image = world.glance.upload("debian")
-    answers = world.site().request_copies("debian", ["central", "edge1", "edge10"])
-    assert answers == {
-        CENTRAL: CopyAnswer.PRESENT,
-        EDGE: CopyAnswer.ACCEPTED,
-        SIMILAR: CopyAnswer.ACCEPTED,
-    }
-    assert world.asked().count(COPY) == 1
-    world.clock.sleep(60)
-    assert world.seen(image).stores == {CENTRAL, EDGE, SIMILAR}
-
-
-def test_a_refusal_is_every_store_s_outcome(world: World) -> None:
-    world.glance.upload("debian")
-    catalog = world.glance.member()
-    placed = world.site(catalog=catalog).place_all("debian", ["edge1", "edge10"])
-    assert {type(each) for each in placed.values()} == {ForbiddenError}
-    assert world.asked().count(COPY) == 1
-
-
-def test_time_is_up_for_each_store_on_its_own(world: World) -> None:
-    world.glance.pace = Pace(storing=400)
-    world.glance.upload("debian")
-    placed = world.site().place_all("debian", ["edge1", "edge10"])
-    assert isinstance(placed[SIMILAR], CopyTimeoutError)
-    assert not isinstance(placed[EDGE], CowpathError)
-
-
-def _base(outcome: Base | CowpathError) -> Base:
-    assert isinstance(outcome, Base), outcome
-    return outcome
 
 
 def _progress(world: World) -> list[CopyProgress]:

@@ -165,11 +165,11 @@ class World:
         self.glance.advance()
         return self.glance._records[image.id].shown(self.clock.now())
 
-    def _arrive(self, image: ImageId, store: StoreName, present: Bytes) -> None:
-        if present:
-            self.stores[store].put(image, size=present)
-        else:
+    def _arrive(self, image: ImageId, store: StoreName, present: Bytes | None) -> None:
+        if present is None:
             self.stores[store].remove(image)
+        else:
+            self.stores[store].put(image, size=present)
 
     def _locate(self, image: ImageId, store: StoreName) -> str:
         return self.stores[store].location(image).url

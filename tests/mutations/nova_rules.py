@@ -82,8 +82,9 @@ MUTATIONS = (
         _WATCH,
         "        if running:\n"
         "            self._follow(now)\n"
+        "            self._joined = now\n"
         "            return Join()\n",
-        "        if running:\n            return self._ask(image)\n",
+        "        if running:\n            return Ask()\n",
     ),
     Mutation(
         "a 400, whatever for, is taken for `already there`",
@@ -176,7 +177,7 @@ MUTATIONS = (
     Mutation(
         "listed is done, whether the bytes are here or not",
         _WATCH,
-        "        return Stop(lost) if first or aged else Wait()\n",
+        "        if not first and not aged:\n            return Wait()\n",
         "        return Wait()\n",
     ),
 )

@@ -45,6 +45,11 @@ class SmallGlance(BaseHTTPRequestHandler):
         else:
             self._tell({"number": number, "token": self.headers.get("X-Auth-Token")})
 
+    def do_DELETE(self) -> None:
+        self.server.heard(self)
+        self.send_response(204)
+        self.end_headers()
+
     do_HEAD = do_GET  # noqa: N815  # http.server's name
 
     def do_PUT(self) -> None:
@@ -52,6 +57,12 @@ class SmallGlance(BaseHTTPRequestHandler):
         if self.path == "/full":
             self._tell({"full": True}, 413)
             self.close_connection = True
+            return
+        if self.path == "/empty":
+            # As Glance's answer to a request for a copy.
+            self.send_response(202)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         size = 0
         if self.headers.get("Transfer-Encoding") == "chunked":

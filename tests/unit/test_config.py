@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from keystoneauth1 import loading
 
 from cowpath import config, options
 from cowpath.catalog.config import GlanceConfig
@@ -328,6 +329,27 @@ def test_an_auth_plugin_that_is_not_there_is_told_with_those_that_are(
 ) -> None:
     with pytest.raises(ConfigError, match=r"plugin v9magic: .*v3password"):
         load(STORE + OWN + "auth_type = v9magic\n")
+
+
+def test_the_group_of_a_plugin_that_is_not_there_is_told(load: Loader) -> None:
+    with pytest.raises(ConfigError, match=r"v9magic: set \[cowpath_copy\] auth_type"):
+        load(STORE + OWN + "[cowpath_copy]\nauth_type = v9magic\n")
+
+
+@pytest.mark.parametrize("name", ["code", "authorization_code", "client_secret"])
+def test_what_a_plugin_calls_a_secret_is_masked(load: Loader, name: str) -> None:
+    loaded = load(STORE + OWN + f"auth_type = v3oidcauthcode\n{name} = sesame\n")
+    assert setting(loaded, name).value == "****"
+    assert "sesame" not in repr(loaded)
+
+
+def test_no_secret_of_any_plugin_is_shown(load: Loader) -> None:
+    for kind, plugin in sorted(loading.get_available_plugin_loaders().items()):
+        secret = [each.dest for each in plugin.get_options() if each.secret]
+        told = [f"auth_type = {kind}", *(f"{name} = sesame" for name in secret)]
+        loaded = load(STORE + OWN + "\n".join(told) + "\n")
+        assert "sesame" not in repr(loaded.settings), kind
+        assert {setting(loaded, name).value for name in secret} <= {"****"}, kind
 
 
 def test_secrets_are_masked_and_everything_else_is_shown(load: Loader) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from cowpath.core.copy_watch import Ask, Done, Join, Look, Stop, Wait
+from cowpath.core.copy_steps import Ask, Done, Join, Look, Stop, Wait
 from cowpath.core.errors import (
     CopyFailedError,
     CopyTimeoutError,

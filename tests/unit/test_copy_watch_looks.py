@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from cowpath.core.copy_watch import Ask, CopyWatch, Done, Join, Look, Pause, Stop, Wait
+from cowpath.core.copy_steps import Ask, Done, Join, Look, Pause, Stop, Wait
+from cowpath.core.copy_watch import CopyWatch
 from cowpath.core.errors import (
     CopyTimeoutError,
 )
@@ -140,6 +141,19 @@ def test_looks_are_a_minute_apart_while_bytes_arrive() -> None:
     assert gaps(growing)[-1] == pytest.approx(60)
 
 
+def test_a_copy_of_two_minutes_costs_less_than_a_fixed_poll() -> None:
+    """One of 15 s looks at once, as Nova does, and last after the end: ten times."""
+
+    def arriving(now: float) -> Arrival | None:
+        return Arrival(Bytes(1 + int(now))) if now >= 3 else None
+
+    for jitter in (0, 0.5, 1):
+        follower = watch(jitter=jitter)
+        follower.look(IMAGE, None, 0)
+        follower.answered(CopyAnswer.ACCEPTED, 0)
+        assert len(looks(follower, 122, arriving)) <= 6
+
+
 def test_looks_come_closer_again_when_nothing_more_arrives() -> None:
     stalling = looks(accepted(), 240, lambda now: Arrival(Bytes(1 + int(min(now, 70)))))
     late = [moment for moment in stalling if moment > 150]
@@ -252,3 +266,13 @@ def test_phases_follow_what_our_store_shows() -> None:
     follower.peek(Arrival(Bytes(1000), whole=True), 2)
     assert phase(follower) is Phase.FINISHING
     assert follower.elapsed(2) == 2
+
+
+def test_what_arrives_in_the_queue_is_looked_into_soon() -> None:
+    """Glance shows the lock up to a second before it says what it imports to."""
+    follower = watch()
+    assert follower.look(shown(lock="task-1"), None, 0) == Wait()
+    follower.peek(None, 0)
+    assert isinstance(follower.peek(Arrival(Bytes(100)), 0.1), Pause)
+    assert isinstance(follower.peek(Arrival(Bytes(200)), 0.4), Look)
+    assert follower.look(COPYING, None, 0.4) == Join()

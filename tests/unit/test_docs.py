@@ -120,9 +120,9 @@ def test_the_caps_of_every_user_are_on_the_page() -> None:
 
 def test_the_bounds_of_the_connection_are_on_the_page() -> None:
     """They are read as text: Ceph's binding is not everywhere."""
-    source = _ROOT / "src" / "cowpath" / "stores" / "rbd" / "_librbd.py"
+    source = _ROOT / "src" / "cowpath" / "stores" / "rbd" / "_bounds.py"
     bounds = (
-        source.read_text(encoding="utf-8").split("def _bounds(")[1].split("\n    }")[0]
+        source.read_text(encoding="utf-8").split("def bounds(")[1].split("\n    }")[0]
     )
     named = re.findall(r'"(\w+)": ', bounds)
     page = (_DOCS / "rbd-store.md").read_text(encoding="utf-8")

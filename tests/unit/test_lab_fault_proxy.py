@@ -210,6 +210,42 @@ def test_half_an_answer(rig: Rig, path: str) -> None:
     assert missing - sent in {0, 1}
 
 
+def test_half_of_no_answer_is_a_reset(rig: Rig) -> None:
+    """What has no body would be whole with half of it."""
+    with rig.proxy.faulty({"path": "", "truncate": True}):
+        for method, path in (("HEAD", IMAGE), ("DELETE", IMAGE), ("POST", "/empty")):
+            with pytest.raises(ConnectionResetError):
+                rig.ask(path, method)
+        assert rig.proxy.done() == [3]
+    asked = [f"HEAD {IMAGE}", f"DELETE {IMAGE}", "POST /empty"]
+    assert rig.glance.requests == asked
+
+
+@pytest.mark.parametrize("body", ["html", "json"])
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_that_has_no_body_is_sent_without(
+    rig: Rig, status: int, body: str
+) -> None:
+    """A client would take it for the answer to its next request."""
+    fault = {"path": IMAGE, "status": status, "body": body, "times": 1}
+    with rig.proxy.faulty(fault), rig.connect() as connection:
+        connection.request("GET", IMAGE)
+        reply = connection.getresponse()
+        assert (reply.status, reply.read()) == (status, b"")
+        assert reply.getheader("Content-Length") is None
+        assert reply.getheader("Transfer-Encoding") is None
+        connection.request("GET", IMAGE)
+        assert json.loads(connection.getresponse().read())["number"] == 1
+
+
+def test_an_answer_without_a_body_is_passed_on_without(rig: Rig) -> None:
+    with rig.connect() as connection:
+        for method, status in (("DELETE", 204), ("GET", 200)):
+            connection.request(method, IMAGE)
+            reply = connection.getresponse()
+            assert (reply.status, bool(reply.read())) == (status, status == 200)
+
+
 def test_something_else_than_glance(rig: Rig) -> None:
     with rig.proxy.faulty({"path": IMAGE, "garbage": True}):
         status, text = rig.ask()

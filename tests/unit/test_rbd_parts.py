@@ -21,7 +21,7 @@ from cowpath.core.errors import (
     UnavailableError,
     UsageError,
 )
-from cowpath.core.model import ImageId, RbdHost, StoreName
+from cowpath.core.model import Bytes, ImageId, RbdHost, StoreName
 from cowpath.stores.rbd import _caps, _health, _marks, _monitors, _notes
 from cowpath.stores.rbd._failures import Doing, meaning, not_connected, surely_refused
 from cowpath.stores.rbd._places import Place, parse
@@ -237,20 +237,26 @@ def test_any_metadata_is_read(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("after", "ours"),
-    [(0, True), (35, True), (40, True), (41, False), (-5, True), (-6, False)],
+    [(0, True), (35, True), (40, True), (41, False), (-1, True), (-1.1, False)],
 )
 def test_a_note_explains_what_was_made_soon_after(after: float, *, ours: bool) -> None:
-    note = _notes.read(_notes.text(_IMAGE, 1.8e9))
-    assert note == _notes.Note(_IMAGE, 1.8e9)
+    size = Bytes(2**20 + 1)
+    note = _notes.read(_notes.text(_IMAGE, 1.8e9, size))
+    assert note == _notes.Note(_IMAGE, 1.8e9, size)
     assert note.explains(1.8e9 + after, within=35) is ours
 
 
-@pytest.mark.parametrize("began", ["", " ", " x", " nan", " inf", " -inf", " 1 2"])
+@pytest.mark.parametrize("began", ["", " ", " x", " nan", " inf", " -inf", " x 2"])
 def test_a_note_without_a_time_explains_nothing(began: str) -> None:
     note = _notes.read(f"{_IMAGE}{began}")
     assert note == _notes.Note(_IMAGE, None)
     for made in (0.0, 1.8e9, float("inf"), -float("inf")):
         assert not note.explains(made, within=1e12)
+
+
+@pytest.mark.parametrize("size", ["", " ", " x", " -1", " 1.5", " 1 2"])
+def test_a_note_without_a_size_has_none(size: str) -> None:
+    assert _notes.read(f"{_IMAGE} 1.5{size}") == _notes.Note(_IMAGE, 1.5)
 
 
 @given(st.text(max_size=60))
@@ -303,12 +309,48 @@ def test_what_does_not_keep_it_is_not_told(checks: dict[str, Any]) -> None:
     assert _health.ailments({"checks": checks}, _pool()) == ()
 
 
+@pytest.mark.parametrize(
+    "code", ["OSD_DOWN", "OSD_HOST_DOWN", "OSD_CHASSIS_DOWN", "OSD_MY-ZONE_DOWN"]
+)
+def test_osds_that_are_down_are_told_whatever_they_are_in(code: str) -> None:
+    told = _health.ailments({"checks": {code: _check("1 x down")}}, _pool())
+    assert told == (f"{code}: 1 x down",)
+
+
+@pytest.mark.parametrize("code", ["POOL_NEARFULL", "POOL_NEAR_FULL"])
+def test_a_pool_that_is_nearly_full_is_told(code: str) -> None:
+    checks = {code: _check("1 pool(s)", "pool 'images' is nearfull")}
+    told = _health.ailments({"checks": checks}, _pool())
+    assert told == (f"{code}: pool 'images' is nearfull",)
+
+
 def test_flags_are_seen_before_the_health_tells() -> None:
     full = _pool("hashpspool,full,full_quota")
     assert _health.is_full(full)
     told = _health.ailments({}, full)
     assert told == ("pool images has flags full and full_quota",)
     assert not _health.is_full(_pool("hashpspool,nearfull"))
+
+
+# Room
+
+
+@pytest.mark.parametrize(
+    ("quota", "free"),
+    [
+        ({}, 100),
+        ({"quota_max_bytes": 60}, 20),
+        ({"quota_max_bytes": 30}, 0),
+        ({"quota_max_objects": 8}, 100),
+        ({"quota_max_objects": 7}, 0),
+        ({"quota_max_objects": 6, "quota_max_bytes": 60}, 0),
+        ({"flags_names": "full"}, 0),
+    ],
+)
+def test_what_a_pool_takes(quota: dict[str, Any], free: int) -> None:
+    limits = {"quota_max_bytes": 0, "quota_max_objects": 0}
+    stats = {"max_avail": 100, "stored": 40, "objects": 7}
+    assert _health.free(stats, _pool() | limits | quota) == free
 
 
 # Repairs

@@ -11,10 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from keystoneauth1 import loading
 
 from cowpath.catalog.config import GlanceConfig
 from cowpath.catalog.glance import GlanceCatalog
-from cowpath.catalog.session import Timeouts, auth_option_names, connect
+from cowpath.catalog.session import (
+    Timeouts,
+    auth_option_names,
+    auth_secret_names,
+    connect,
+)
 from cowpath.core.errors import (
     ConfigError,
     CopyError,
@@ -384,13 +391,42 @@ def test_an_incomplete_plugin() -> None:
 def test_an_unknown_plugin() -> None:
     with pytest.raises(ConfigError, match="v3password"):
         connect(GlanceConfig(auth_type="nosuch"))
-    with pytest.raises(ConfigError, match="nosuch"):
-        auth_option_names("nosuch")
+    with pytest.raises(ConfigError, match=r"nosuch: set \[cowpath_copy\] auth_type"):
+        auth_option_names("nosuch", "cowpath_copy")
 
 
 def test_the_options_of_a_plugin() -> None:
-    names = auth_option_names("v3password")
+    names = auth_option_names("v3password", "cowpath")
     assert {"auth_url", "username", "user_name", "password", "cafile"} <= names
+
+
+def test_the_secrets_of_a_plugin_are_those_that_it_calls_so() -> None:
+    for kind, plugin in loading.get_available_plugin_loaders().items():
+        told = {option.dest for option in plugin.get_options() if option.secret}
+        assert told <= auth_secret_names(kind, "cowpath"), kind
+    secrets = auth_secret_names("v3oidcauthcode", "cowpath")
+    assert {"code", "authorization_code", "client_secret"} <= secrets
+    assert secrets <= auth_option_names("v3oidcauthcode", "cowpath")
+    assert "auth_url" not in secrets
+
+
+def test_a_stopped_glance_holds_a_look_for_a_minute_at_most(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GET whose connection stands and stays silent is tried twice."""
+    waited: list[float] = []
+
+    def send(
+        _self: requests.Session, _request: requests.PreparedRequest, **how: Any
+    ) -> requests.Response:
+        waited.append(sum(how["timeout"]))
+        raise requests.exceptions.ReadTimeout
+
+    monkeypatch.setattr(requests.Session, "send", send)
+    with pytest.raises(UnavailableError):
+        connect(_token_config(server)).request("GET", "/v2/info/stores")
+    assert len(waited) == 2
+    assert sum(waited) <= 70
 
 
 def test_openstacksdk_is_asked_for_only_where_needed(

@@ -10,10 +10,11 @@ from typing import Any, get_args
 import pytest
 
 from cowpath.core import events
+from cowpath.core.errors import UnavailableError
 from cowpath.core.events import Event, Phase
 from cowpath.core.model import StoreName
 from cowpath.observers import words
-from cowpath.observers.lines import PlainLines, WarningLines
+from cowpath.observers.lines import PlainLines, PlainLog, WarningLines
 from cowpath.observers.log import LogObserver
 from cowpath.observers.running_copies import RunningCopies
 from cowpath.observers.several import Several
@@ -55,6 +56,34 @@ def test_every_event_is_one_line_with_its_facts(event: Event) -> None:
     assert [fact for fact in SENTENCES[type(event)] if fact not in said] == []
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnavailableError("Glance at http://glance failed (HTTP 502)"),
+        UnavailableError("pool images: The cluster did not answer in time"),
+    ],
+)
+def test_a_look_without_an_answer_blames_nobody_but_the_error(
+    error: UnavailableError,
+) -> None:
+    """It may have been at Glance or at this site's own store."""
+    said = words.sentence(events.LookFailed(IMAGE.id, error, 2))
+    assert said == f"image {IMAGE.id}: no answer, look 2, going on: {error}"
+
+
+def test_lines_of_others_keep_their_breaks_and_nothing_else() -> None:
+    said = words.printable_lines("a\x1b[2J\n  b\r\x9b\x85\u2028\n")
+    assert said == r"a\x1b[2J" + "\n" + r"  b\r\x9b\x85\u2028" + "\n"
+
+
+def test_what_libraries_log_is_lines_that_do_nothing() -> None:
+    error = ZeroDivisionError("\x1b[2J")
+    raised = (type(error), error, None)
+    record = logging.LogRecord("lib", 40, "x.py", 1, "no\x07\n%s", ("answer",), raised)
+    said = PlainLog("%(name)s: %(message)s").format(record).split("\n")
+    assert said == [r"lib: no\x07", "answer", r"ZeroDivisionError: \x1b[2J"]
+
+
 def test_a_base_that_was_here_says_so() -> None:
     said = words.sentence(events.BaseFound(BASE, copied=False))
     assert "is here, no copy needed (/edge1/debian)" in said
@@ -91,6 +120,11 @@ def test_a_phase_says_what_is_known_and_no_more(
     event = replace(PROGRESS, **changes)
     assert words.phase(event) == text
     assert words.sentence(event) == f"edge1: {text} (12 s)"
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_every_phase_has_words(phase: Phase) -> None:
+    assert words.phase(replace(PROGRESS, phase=phase))
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
-from cowpath.core.copy_watch import Ask, CopyWatch, Stop, Wait
+from cowpath.core.copy_steps import Ask, Look, Pause, Stop, Wait
+from cowpath.core.copy_watch import CopyWatch
 from cowpath.core.errors import (
     CowpathError,
     UnavailableError,
 )
 from cowpath.core.events import Phase
 from cowpath.core.model import (
+    Arrival,
     Base,
     Bytes,
     CopyAnswer,
@@ -56,7 +58,9 @@ HERE = shown("central,edge1")
 
 
 def watch(patience: Patience = PATIENCE, jitter: float = 0) -> CopyWatch:
-    return CopyWatch(EDGE, patience, 0, territory="the pool", jitter=lambda: jitter)
+    return CopyWatch(
+        EDGE, patience, 0, territory=lambda: "the pool", jitter=lambda: jitter
+    )
 
 
 def accepted(patience: Patience = PATIENCE, *, before: Image = IMAGE) -> CopyWatch:
@@ -82,3 +86,16 @@ def phase(follower: CopyWatch) -> Phase:
 def error_of(step: object) -> CowpathError:
     assert isinstance(step, Stop), step
     return step.error
+
+
+def arrive(follower: CopyWatch, present: int, now: float) -> Pause | Look:
+    return follower.peek(Arrival(Bytes(present)), now)
+
+
+def at(seconds: int, image: Image = IMAGE) -> Image:
+    """Return the image as Glance changed it then."""
+    return replace(image, updated=f"2026-01-01T00:00:{seconds:02}Z")
+
+
+def repairing(patience: Patience = PATIENCE) -> CopyWatch:
+    return CopyWatch(EDGE, patience, 0, repair=True)

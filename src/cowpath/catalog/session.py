@@ -52,11 +52,14 @@ class Timeouts:
 
     Attributes:
         connect: Seconds until the connection stands.
-        read: Seconds between two pieces of a reply.
+        read: Seconds between two pieces of a reply. A stopped Glance takes
+            connections and stays silent, and keystoneauth counts that among what
+            `connect_retries` repeats: a look at it lasts twice this long, and may
+            outlast a copy's patience by as much. So a minute at most.
     """
 
     connect: Seconds = 5
-    read: Seconds = 60
+    read: Seconds = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +174,32 @@ def connect(
     return SessionTransport(session, where, timeouts, config.group)
 
 
-def auth_option_names(auth_type: str) -> frozenset[str]:
+def auth_option_names(auth_type: str, group: str) -> frozenset[str]:
     """Return the options that an auth plugin of keystoneauth takes, and TLS's.
+
+    Args:
+        auth_type: The plugin's name.
+        group: The configuration's group that names it.
 
     Raises:
         ConfigError: There is no such plugin.
     """
-    options = _loader(auth_type).get_options()
+    options = _loader(auth_type, group).get_options()
     return frozenset(name for option in options for name in _names(option)) | _TLS
+
+
+def auth_secret_names(auth_type: str, group: str) -> frozenset[str]:
+    """Return those options whose values the plugin itself calls secret.
+
+    Args:
+        auth_type: The plugin's name.
+        group: The configuration's group that names it.
+
+    Raises:
+        ConfigError: There is no such plugin.
+    """
+    secret = [each for each in _loader(auth_type, group).get_options() if each.secret]
+    return frozenset(name for option in secret for name in _names(option))
 
 
 def _of_plugin(config: GlanceConfig) -> tuple[Any, Where]:
@@ -200,7 +221,7 @@ def _of_plugin(config: GlanceConfig) -> tuple[Any, Where]:
     return session, where
 
 
-def _loader(auth_type: str, group: str = "cowpath") -> Any:
+def _loader(auth_type: str, group: str) -> Any:
     try:
         return loading.get_plugin_loader(auth_type)
     except ksa.NoMatchingPlugin as error:

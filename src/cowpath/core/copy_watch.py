@@ -1,9 +1,21 @@
 """How a copy is followed: the rules, free of I/O, so that every case can be tried."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from cowpath.core.copy_looks import Looks
+from cowpath.core.copy_steps import (
+    Ask,
+    Done,
+    Join,
+    Look,
+    Pause,
+    SetAside,
+    Step,
+    Stop,
+    Verdict,
+    Wait,
+)
+from cowpath.core.copy_trouble import DeadLock, InTheWay
 from cowpath.core.copy_words import CopyWords, lock_passed, silence
 from cowpath.core.errors import CopyTimeoutError, CowpathError
 from cowpath.core.events import Phase
@@ -23,66 +35,6 @@ from cowpath.core.model import (
 # A POST without an answer may have been accepted: the next look tells. After this
 # many in a row nothing was, and nobody is copying.
 _UNANSWERED_ASKS = 3
-
-_SETTLED: Seconds = 2
-"""What lies in the store and has not changed for so long is nobody's copy."""
-
-_PASS_AGAIN: Seconds = 60
-"""Between two questions whether a lock is dead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The image is here; this is its base."""
-
-    base: Base
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Ask Glance for a copy, once `lies` agreed; tell `warning` before."""
-
-    warning: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """Move this leftover out of Glance's way, then tell `lies` again."""
-
-    leftover: Leftover
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """Somebody else's copy to our store runs; it is ours too. Then wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to decide: watch our own store until the next look."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Give up with this error."""
-
-    error: CowpathError
-
-
-Step = Done | Ask | Join | Wait | Stop
-Verdict = Ask | SetAside | Wait | Stop
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Look at our own store again after this long."""
-
-    seconds: Seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Look at Glance now."""
 
 
 class CopyWatch:
@@ -122,7 +74,7 @@ class CopyWatch:
         patience: Patience,
         now: Seconds,
         *,
-        territory: str = "this site's store",
+        territory: Callable[[], str] = lambda: "this site's store",
         repair: bool = False,
         jitter: Callable[[], float] = lambda: 0.0,
     ) -> None:
@@ -132,7 +84,7 @@ class CopyWatch:
             store: The Glance store that must have the image.
             patience: How long and how often.
             now: Seconds, as every other `now` here.
-            territory: What our store may read, for messages.
+            territory: Returns what our store may read; asked for a message only.
             repair: Leftovers may be set aside.
             jitter: Returns 0 to 1; spreads the looks of many hosts.
         """
@@ -147,18 +99,18 @@ class CopyWatch:
         self._failed_since: Seconds | None = None
         self._newest: tuple[str, Seconds] = ("", now)
         self._accepted = 0
+        self._updated = ""
         self._old_failure = False
         self._failure: CowpathError | None = None
         self._was_running = False
         self._task: str | None = None
-        self._lock: tuple[str | None, Seconds] = (None, now)
-        self._passed: tuple[str | None, Seconds] = (None, float("-inf"))
-        self._passing = False
-        self._lying: tuple[Leftover, Seconds] | None = None
-        self._set_aside = False
+        self._joined: Seconds | None = None
+        self._dead = DeadLock(patience.dead_lock, now)
+        self._way = InTheWay(patience)
         self._image: Image | None = None
         self._first_look = True
         self._unanswered = 0
+        self._lost = 0
         self._asked_late = False
         self._missed = 0
         self._warned = False
@@ -166,18 +118,19 @@ class CopyWatch:
 
     def look(self, image: Image, base: Base | None, now: Seconds) -> Step:
         """Decide from what Glance says of `image` and whether its base is here."""
-        self._missed, self._passing = 0, False
+        self._missed = 0
         self._looks.looked(now)
         if self._is_old(image, now):
-            return Wait()
+            if now < self._end() or self._image is None:
+                return Wait()
+            image = self._image
         self._image = image
-        if image.lock != self._lock[0]:
-            self._lock = image.lock, now
+        self._dead.saw(image, now)
         first, self._first_look = self._first_look, False
         if image.status != "active":
             return Stop(self._words(image).not_active())
         running = image.is_being_copied_to(self._store)
-        if running and image.lock != self._passed[0]:
+        if running and image.lock != self._dead.passed:
             self._was_running, self._task = True, image.lock
         if image.is_in(self._store):
             return self._listed(image, base, now, first=first)
@@ -188,23 +141,34 @@ class CopyWatch:
 
     def lies(self, leftover: Leftover | None, now: Seconds) -> Verdict:
         """Decide, before asking, from what lies in our store where it would go."""
-        if self._passing:
+        self._lost = 0
+        if self._dead.passing:
             # Whose lock it is, that one's bytes lie there; they are looked at again
             # when there is no lock.
             self._looks.expect(leftover.present if leftover else Bytes(0))
             return self._agreed()
         if leftover is None:
+            self._way.gone()
             return Stop(self._failure) if self._failure else self._agreed()
-        if self._lying is None or self._lying[0] != leftover:
-            self._lying = leftover, now
-        if now - self._lying[1] < _SETTLED:
+        if self._way.is_new():
+            self._looks.restart(now)
+        if not self._way.is_settled(leftover, now):
             # Glance may be taking it away at this moment, after a failure.
-            self._queue(now)
             return Wait()
-        if self._repair and not self._set_aside:
-            self._set_aside, self._failure = True, None
+        if self._repair and not self._way.aside:
             return SetAside(leftover)
         return Stop(self._failure or self._last_words().leftover(leftover))
+
+    def set_aside(self) -> None:
+        """Tell that the leftover is out of the way: as before a first request."""
+        self._way.aside = True
+        self._way.gone()
+        self._failure = self._failed_since = self._followed_since = None
+        self._was_running = False
+
+    def not_set_aside(self, error: CowpathError, now: Seconds) -> Stop | None:
+        """Tell that somebody was at the leftover; says whether to stop."""
+        return None if self._way.may_try_again(now) else Stop(error)
 
     def peek(self, arrival: Arrival | None, now: Seconds) -> Pause | Look:
         """Decide between two looks, from what our own store shows."""
@@ -229,17 +193,19 @@ class CopyWatch:
 
     def answered(self, answer: CopyAnswer, now: Seconds) -> None:
         """Tell what Glance answered to Ask."""
-        self._missed = self._unanswered = 0
-        passing, self._passing = self._passing, False
+        self._missed = self._unanswered = self._lost = 0
         busy = answer is CopyAnswer.BUSY
-        if busy or not passing:
-            # Nobody's lock was taken over.
-            self._passed = None, self._passed[1]
+        self._dead.answered(busy=busy)
         if busy:
             if self._followed_since is None:
                 self._queue(now)
             return
         self._accepted += 1
+        self._joined = None
+        # Not when it was decided to ask: `lies` may have had us wait since, and what
+        # is listed is news as long as no other request was made.
+        self._old_failure = bool(self._image and self._store in self._image.failed)
+        self._updated = self._image.updated if self._image else ""
         self._task = self._failure = self._failed_since = None
         self._was_running = False
         self._follow(now)
@@ -249,16 +215,31 @@ class CopyWatch:
         self._missed += 1
         self._looks.looked(now)
         waiting = self._followed_since is not None or self._queued_since is not None
-        if not waiting and max(self._missed, self._unanswered) >= _UNANSWERED_ASKS:
+        vain = max(self._missed, self._unanswered)
+        if not waiting and vain >= _UNANSWERED_ASKS:
             return Stop(error)
-        if now < min(self._deadline(), self._queue_end()):
+        if now < self._end():
             return None
         return Stop(self._unheard(error))
 
+    def lost(self, error: CowpathError, now: Seconds) -> Stop | None:
+        """Tell that our own store had to answer and did not; says whether to stop."""
+        # Glance may answer every look meanwhile, and would have us go on for ever.
+        self._lost += 1
+        self._looks.looked(now)
+        if self._followed_since is None and self._lost >= _UNANSWERED_ASKS:
+            return Stop(error)
+        return None if now < self._end() else Stop(self._unheard(error))
+
+    @property
+    def queued(self) -> bool:
+        """Whether another import has to end before ours is asked for."""
+        return self._queued_since is not None
+
     @property
     def misses(self) -> int:
-        """Looks in a row that Glance did not answer."""
-        return self._missed
+        """Looks in a row that Glance, or our own store, did not answer."""
+        return max(self._missed, self._lost)
 
     @property
     def present(self) -> Bytes:
@@ -286,7 +267,7 @@ class CopyWatch:
     def phase(self) -> Phase:
         """Where the copy is, as far as can be seen."""
         if self._followed_since is None:
-            return Phase.QUEUED
+            return Phase.QUEUED if self.queued else Phase.LOOKING
         if self._looks.whole:
             return Phase.FINISHING
         return Phase.STORING if self._looks.present else Phase.STAGING
@@ -296,10 +277,12 @@ class CopyWatch:
         return now - self._began
 
     def _next(self, now: Seconds) -> Pause | Look:
-        due = min(self._looks.due(now), self._deadline(), self._queue_end())
-        stalled = self._stall_end()
-        if self._looks.last < stalled:
-            due = min(due, stalled)
+        followed = self._followed_since is not None
+        due = self._looks.due(now, followed=followed)
+        for end in (self._end(), self._stall_end()):
+            # Once: what the look then shows may still have to be waited for.
+            if self._looks.last < end:
+                due = min(due, end)
         if now >= due:
             return Look()
         return Pause(min(self._patience.peek, due - now))
@@ -313,30 +296,34 @@ class CopyWatch:
         newest, seen = self._newest
         if image.updated < newest and now - seen < self._patience.grace:
             return True
-        if image.updated != newest:
-            self._newest = image.updated, now
+        # However long nothing changes: an old answer is old beside one just seen.
+        self._newest = image.updated, now
         return False
 
     def _listed(
         self, image: Image, base: Base | None, now: Seconds, *, first: bool
     ) -> Step:
+        self._lost = 0
         if self._listed_since is None:
             self._listed_since = now
-        over = now >= min(self._deadline(), self._queue_end())
-        aged = over or now - self._listed_since >= self._patience.grace
+        aged = now >= self._end() or now - self._listed_since >= self._patience.grace
         if base:
             # Glance clears `importing` when our store is done and drops the lock
             # 0.1 to 0.5 s later; with other stores left in the same request it
-            # keeps it. A lock that outlives the grace says nothing of our store.
-            free = not image.lock or bool(image.importing)
+            # keeps it. Another task's lock, or one that outlives the grace, says
+            # nothing of our store.
+            others = self._task is not None and image.lock != self._task
+            free = not image.lock or bool(image.importing) or others
             return Done(base) if free or first or aged else Wait()
         # A store on NFS may show a new file late, hence the grace.
-        lost = self._words(image).no_base(self._territory)
-        return Stop(lost) if first or aged else Wait()
+        if not first and not aged:
+            return Wait()
+        return Stop(self._words(image).no_base(self._territory()))
 
     def _join_or_ask(self, image: Image, now: Seconds, *, running: bool) -> Step:
         if running:
             self._follow(now)
+            self._joined = now
             return Join()
         if image.lock:
             self._queue(now)
@@ -348,15 +335,17 @@ class CopyWatch:
         # Glance may answer busy for a lock that it does not show us: ask once more
         # after the queue's end, no more.
         self._asked_late = late
-        return self._ask(image)
+        return Ask()
 
     def _followed(self, image: Image, now: Seconds) -> Step:
         # Where many sites want one image another import may have the lock by now. As
         # long as our task has it, it may still wait for one of Glance's threads.
-        if image.lock != self._passed[0]:
+        if image.lock != self._dead.passed:
             self._task = self._task or image.lock
         gone = not image.lock or image.lock != self._task
-        over = self._was_running or (gone and now >= self._grace_end())
+        # A change since we asked is our task's, for the 202 came with its lock.
+        ended = image.updated > self._updated or now >= self._grace_end()
+        over = self._was_running or (gone and ended)
         failed = self._store in image.failed and self._store not in image.importing
         if failed and (over or not self._old_failure):
             return self._failed(image, now)
@@ -366,16 +355,17 @@ class CopyWatch:
 
     def _failed(self, image: Image, now: Seconds) -> Step:
         failure = self._words(image).failed()
-        if not self._repair or self._set_aside:
+        if not self._repair or self._way.aside:
             return Stop(failure)
         # What it left may be set aside, and asked again, once the lock is gone.
-        if self._failed_since is None:
+        if self._failed_since is None or image.importing:
+            # The request's other stores take their time.
             self._failed_since = now
         if image.lock:
-            waited = now - self._failed_since >= self._patience.grace
-            return Stop(failure) if waited else Wait()
+            end = min(self._end(), self._failed_since + self._patience.grace)
+            return Stop(failure) if now >= end else Wait()
         self._failure = failure
-        return self._ask(image)
+        return Ask()
 
     def _died_silently(self, image: Image, now: Seconds) -> Step:
         if self._accepted > 1:
@@ -384,34 +374,36 @@ class CopyWatch:
         self._was_running = False
         return self._join_or_ask(image, now, running=False)
 
-    def _ask(self, image: Image) -> Step:
-        self._old_failure = self._store in image.failed
-        return Ask()
-
     def _agreed(self) -> Ask:
         self._unanswered += 1
         return Ask()
 
     def _pass(self, image: Image, now: Seconds) -> Step | None:
         """Return Ask where the lock is taken for dead and that is allowed."""
-        limit = self._patience.dead_lock
-        idle = now - self._lock[1] if image.idle is None else image.idle
-        # A new task's first sign shows up to a second after its lock.
-        fresh = now - self._lock[1] < _SETTLED
-        alive = fresh or idle < limit or self._looks.grew_within(limit, now)
-        if not limit or alive or now - self._passed[1] < _PASS_AGAIN:
-            return None
-        self._passing, self._passed = True, (image.lock, now)
-        self._old_failure = self._store in image.failed
-        return Ask(lock_passed(image, self._store, idle))
+        arriving = self._looks.grew_within(self._patience.dead_lock, now)
+        idle = self._dead.idle(image, now, arriving=arriving)
+        return None if idle is None else Ask(lock_passed(image, self._store, idle))
 
     def _in_time(self, image: Image, now: Seconds) -> Step:
+        self._give_others_time(image, now)
         if now >= self._deadline():
             return Stop(self._words(image).too_late(self._patience.timeout))
-        passing = self._pass(image, now) if image.lock else None
+        passing = self._pass(image, now)
         if passing is None and now >= self._stall_end():
             return Stop(self._words(image).stalled(self._stalled_for(now)))
         return passing or Wait()
+
+    def _give_others_time(self, image: Image, now: Seconds) -> None:
+        """Begin our time anew while a copy that we joined goes to other stores first.
+
+        Glance stores to one after the other. And a flag for our store that was left
+        long ago stays while another import runs: then nothing comes here at all, and
+        that import is only to be waited for, as in a queue.
+        """
+        if self._joined is None or not image.importing - {self._store} or self.present:
+            return
+        if now - self._joined < self._patience.queue:
+            self._followed_since = now
 
     def _follow(self, now: Seconds) -> None:
         self._followed_since = now
@@ -430,6 +422,9 @@ class CopyWatch:
 
     def _stalled_for(self, now: Seconds) -> Seconds:
         return now - (self._looks.grew if self._looks.grew is not None else now)
+
+    def _end(self) -> Seconds:
+        return min(self._deadline(), self._queue_end())
 
     def _deadline(self) -> Seconds:
         if self._followed_since is None or not self._patience.timeout:
@@ -455,6 +450,6 @@ class CopyWatch:
         return CopyTimeoutError(
             f"time is up for the copy of {words.who} to store {self._store}"
             f"{words.how_far}, and Glance did not answer when last asked "
-            f"({self._missed} times): {error}. A copy that it accepted goes on: the "
+            f"({self.misses} times): {error}. A copy that it accepted goes on: the "
             f"same command joins it"
         )

@@ -1,5 +1,6 @@
 """Why a copy did not come: the errors' words, complete enough to act on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cowpath.core.errors import (
@@ -12,12 +13,19 @@ from cowpath.core.errors import (
     UnsuitableError,
     UntrustedError,
 )
-from cowpath.core.model import Bytes, Image, Leftover, Seconds, StoreName
+from cowpath.core.model import (
+    Bytes,
+    Image,
+    Intake,
+    Leftover,
+    Seconds,
+    StoreName,
+)
 
 _LOCK = (
     "Glance hands a dead lock over 60 minutes after its task's last sign of life (120 "
-    "if that never began), when it is asked again: ask then, or set [cowpath] "
-    "pass_dead_lock_after"
+    "if that never began), to whoever asks for a copy then: Cowpath does, with "
+    "[cowpath] pass_dead_lock_after = 3600"
 )
 
 
@@ -104,9 +112,8 @@ class CopyWords:
     def leftover(self, lying: Leftover) -> CowpathError:
         """Say what blocks the copy, and how to take it away."""
         return LeftoverError(
-            f"Glance does not list {self.who} in store {self.store}, but "
-            f"{left_behind(lying)} Nothing was asked. Or set [cowpath] "
-            f"set_aside_leftovers, and Cowpath does it"
+            f"Glance does not list {self.who} in store {self.store}, so nothing was "
+            f"asked, for {left_behind(lying)}"
         )
 
     def not_active(self) -> CowpathError:
@@ -148,8 +155,9 @@ def lock_passed(image: Image, store: StoreName, idle: Seconds) -> str:
 def left_behind(lying: Leftover) -> str:
     """Return what lies in the way of a copy, and the cure, as the end of a sentence."""
     return (
-        f"{lying.where} holds {lying.present} bytes that a broken copy left: Glance "
-        f"refuses to write there (Duplicate). Take it away: {lying.cure}"
+        f"{lying.where} holds {lying.present} bytes that a broken copy left, and "
+        f"Glance refuses to write there (Duplicate). With [cowpath] "
+        f"set_aside_leftovers Cowpath moves it out of the way; by hand: {lying.cure}"
     )
 
 
@@ -159,3 +167,21 @@ def with_evidence(error: CowpathError, evidence: tuple[str, ...]) -> CowpathErro
         return error
     told = f"{error}. What this site's store shows: {'; '.join(evidence)}"
     return type(error)(told)
+
+
+def scant_room(image: Image, intake: Intake) -> tuple[str, ...]:
+    """Return that the image does not fit, if none of its bytes were zeros."""
+    if intake.free >= (image.size or 0):
+        return ()
+    return (f"{intake.free} bytes are free there, and the image has {image.size}",)
+
+
+def unknown_store(
+    image: Image, store: StoreName, known: Sequence[StoreName]
+) -> CowpathError:
+    """Return the error that Glance has no such store."""
+    return NotFoundError(
+        f"Glance has no store {store}, so image {image.id} ({image.name}) cannot be "
+        f"copied to it; it has {', '.join(known)}: check the spelling; if this is the "
+        f"site's own store, set images_rbd_glance_store_name to one of these"
+    )

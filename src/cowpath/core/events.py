@@ -20,6 +20,8 @@ from cowpath.core.model import (
 class Phase(StrEnum):
     """Where a copy is, as far as can be seen from outside."""
 
+    LOOKING = "looking"
+    """Nothing was asked yet: what lies in this site's store is looked at."""
     QUEUED = "queued"
     """Another import of the same image holds Glance's lock."""
     STAGING = "staging"
@@ -101,7 +103,11 @@ class LeftoverSetAside:
 
 @dataclass(frozen=True, slots=True)
 class LookFailed:
-    """Glance did not answer one look; we go on. `times` in a row."""
+    """A look, at Glance or at this site's own store, got no answer; we go on.
+
+    Attributes:
+        times: Looks in a row.
+    """
 
     image: ImageId
     error: CowpathError

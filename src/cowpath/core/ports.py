@@ -144,14 +144,18 @@ class Bases(Protocol):
     def set_aside(self, leftover: Leftover, confirm: Callable[[], None]) -> str:
         """Move a leftover out of Glance's way; return how to see and restore it.
 
-        Nothing is removed. Under a lock that other Cowpaths respect, it looks again
-        whether anything depends on it or has it open, and calls `confirm`, which
-        raises where Glance has another word on the image by now.
+        Nothing is removed. It calls `confirm`, which raises where Glance has another
+        word on the image by now, while the thing is still there; then, under a lock
+        that other Cowpaths respect, it looks again whether it is the same and whether
+        anything depends on it or has it open, and moves it.
 
         Raises:
-            ConflictError: It has clones, or somebody has it open.
+            ConflictError: It has clones, or one of the same image lies aside already:
+                a BusyError where somebody is at it.
             NotFoundError: It is gone, or is not what `leftover` says any more.
+            NoSpaceError: The store has no room for the move.
             ForbiddenError: Our rights do not allow it.
+            ConfigError: Where such things are kept is no directory of ours.
         """
         ...
 
@@ -267,6 +271,8 @@ class Placer(Protocol):
             NotFoundError: Glance has no such store.
             ForbiddenError: Policy or quota refuses the copy.
             NoSpaceError: It would leave this site's store too little room.
+            LeftoverError: What a broken copy left there is in the way.
+            CopyBusyError: Another import is running: nothing was asked.
         """
         ...
 

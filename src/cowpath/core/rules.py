@@ -105,21 +105,32 @@ def clone_size(base: Base, name: DiskName, size: Bytes | None) -> Bytes:
     return whole_sectors(size)
 
 
-def check_room(image: Image, store: StoreName, intake: Intake, min_free: Bytes) -> None:
-    """Accept a copy of `image` that leaves `min_free` bytes in the store.
+def check_room(
+    image: Image, store: StoreName, intake: Intake, min_free: Bytes | None
+) -> None:
+    """Accept a copy of `image` that has room in the store, and leaves `min_free` there.
 
-    Counted as if none of its bytes were zeros, which a thin store does not allocate.
+    Counted as if none of its bytes were zeros, which a thin store does not allocate:
+    without `min_free`, only a store that takes nothing at all is refused. Glance would
+    wait for it for ever, or fail without a reason (seen with a full pool and a full
+    filesystem).
 
     Raises:
-        NoSpaceError: It would leave less.
+        NoSpaceError: It has not, or would leave less.
     """
-    left = intake.free - (image.size or 0)
-    if left < min_free:
+    who = f"image {image.id} ({image.name}, {image.size} bytes)"
+    if intake.free <= 0:
+        why = "; ".join(intake.ailments) or "not a byte of it is free"
         raise NoSpaceError(
-            f"a copy of image {image.id} ({image.name}, {image.size} bytes) would "
-            f"leave store {store} with {max(0, left)} bytes of the {intake.free} that "
-            f"are free, and [cowpath] min_free is {min_free}: delete images or disks "
-            f"there, give it more room, or lower min_free"
+            f"store {store} takes no copy of {who}, so none was asked for: {why}. "
+            f"Delete images or disks there, give it more room, or mend that"
+        )
+    left = intake.free - (image.size or 0)
+    if min_free is not None and left < min_free:
+        raise NoSpaceError(
+            f"a copy of {who} would leave store {store} with {max(0, left)} bytes of "
+            f"the {intake.free} that are free, and [cowpath] min_free is {min_free}: "
+            f"delete images or disks there, give it more room, or lower min_free"
         )
 
 

@@ -1,10 +1,11 @@
 """Events as plain lines, where there is no terminal."""
 
+import logging
 from typing import TextIO
 
 from cowpath.core.events import CopyProgress, Event, LeftoverSetAside, Warned
 from cowpath.core.model import ImageId, Seconds, StoreName
-from cowpath.observers.words import sentence
+from cowpath.observers.words import printable_lines, sentence
 
 _EVERY: Seconds = 5
 """Seconds between two progress lines of one phase of one copy."""
@@ -33,6 +34,14 @@ class PlainLines:
         # Less than before: it is followed anew.
         since = event.elapsed - last.elapsed
         return since >= _EVERY or since < 0
+
+
+class PlainLog(logging.Formatter):
+    """Makes such lines of what libraries log, which quotes what others wrote."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return `record`; a traceback has lines of its own."""
+        return printable_lines(super().format(record))
 
 
 class WarningLines:

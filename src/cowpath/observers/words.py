@@ -24,6 +24,7 @@ from cowpath.core.events import (
 from cowpath.core.model import Seconds
 
 _PHASES = {
+    Phase.LOOKING: "looking at what lies here",
     Phase.STAGING: "Glance is staging it",
     Phase.COPYING: "Glance is copying it, which cannot be seen from here",
     Phase.STORING: "arriving",
@@ -92,6 +93,11 @@ def printable(text: str) -> str:
         each if each.isprintable() else each.encode("unicode_escape").decode()
         for each in text
     )
+
+
+def printable_lines(text: str) -> str:
+    """Return `text` with its line breaks, and nothing else that acts on a terminal."""
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
 def sentence(event: Event) -> str:

@@ -44,9 +44,14 @@ class Inflight(Generic[Key, Result]):
         open_keys = tuple(dict.fromkeys(keys))
         found: dict[Key, Result | CowpathError] = {}
         while open_keys:
-            mine, others = self._board(open_keys)
-            if mine:
-                found |= self._lead(mine, work)
+            others: dict[Key, _Flight[Result]] = {}
+            mine: dict[Key, _Flight[Result]] = {}
+            try:
+                self._board(open_keys, mine, others)
+                if mine:
+                    found |= self._lead(mine, work)
+            finally:
+                self._land(mine)
             for key, flight in others.items():
                 flight.over.wait()
                 if flight.outcome is not None:
@@ -55,29 +60,31 @@ class Inflight(Generic[Key, Result]):
         return found
 
     def _board(
-        self, keys: tuple[Key, ...]
-    ) -> tuple[dict[Key, _Flight[Result]], dict[Key, _Flight[Result]]]:
+        self,
+        keys: tuple[Key, ...],
+        mine: dict[Key, _Flight[Result]],
+        others: dict[Key, _Flight[Result]],
+    ) -> None:
+        """Fill in who works on which keys; ours are known to the caller before."""
         with self._lock:
-            others = {key: self._flights[key] for key in keys if key in self._flights}
-            mine: dict[Key, _Flight[Result]] = {
-                key: _Flight() for key in keys if key not in others
-            }
+            others |= {key: self._flights[key] for key in keys if key in self._flights}
+            mine |= {key: _Flight() for key in keys if key not in others}
             self._flights |= mine
-            return mine, others
 
     def _lead(
         self,
         mine: Mapping[Key, _Flight[Result]],
         work: Callable[[tuple[Key, ...]], Mapping[Key, Result | CowpathError]],
     ) -> Mapping[Key, Result | CowpathError]:
-        try:
-            outcomes = work(tuple(mine))
+        outcomes = work(tuple(mine))
+        for key, flight in mine.items():
+            flight.outcome = outcomes[key]
+        return outcomes
+
+    def _land(self, mine: Mapping[Key, _Flight[Result]]) -> None:
+        with self._lock:
             for key, flight in mine.items():
-                flight.outcome = outcomes[key]
-            return outcomes
-        finally:
-            with self._lock:
-                for key in mine:
+                if self._flights.get(key) is flight:
                     del self._flights[key]
-            for flight in mine.values():
-                flight.over.set()
+        for flight in mine.values():
+            flight.over.set()

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from cowpath.core.errors import CowpathError, NotFoundError
+from cowpath.core.copy_words import unknown_store
+from cowpath.core.errors import CowpathError
 from cowpath.core.events import BaseFound
 from cowpath.core.model import Base, CopyAnswer, Image, StoreName
 from cowpath.core.ports import SitePorts
@@ -45,7 +46,9 @@ def place_all(image: Image, stores: Sequence[StoreName], here: SitePorts) -> Out
     # single one costs nothing more.
     known = here.catalog.stores() if len(stores) > 1 else stores
     found: Outcomes = {
-        store: _unknown(store, image, known) for store in stores if store not in known
+        store: unknown_store(image, store, known)
+        for store in stores
+        if store not in known
     }
     found |= here.placer.place(image, [store for store in stores if store in known])
     if here.store in found:
@@ -67,19 +70,29 @@ def request_copies(
         CopyBusyError: Another import of the image is running: nothing was asked.
     """
     check_image(image)
-    found = {
-        store: CopyAnswer.PRESENT if image.is_in(store) else CopyAnswer.ACCEPTED
-        for store in stores
-    }
-    lacking = [
-        store
-        for store in found
-        if not image.is_in(store) and not image.is_being_copied_to(store)
-    ]
-    if lacking:
+    found = {store: _answer(image, store) for store in stores}
+    while lacking := [store for store in stores if found[store] is None]:
         answer = here.placer.ask(image, lacking)
-        found |= dict.fromkeys(lacking, answer)
-    return found
+        if answer is CopyAnswer.PRESENT and len(lacking) > 1:
+            # One of them has it by now, and nothing was asked for the others.
+            image = here.catalog.get(image.id)
+            news = {store: _answer(image, store) for store in lacking}
+            found |= news if any(news.values()) else {lacking[0]: answer}
+        else:
+            found |= dict.fromkeys(lacking, answer)
+    return {store: answer for store, answer in found.items() if answer}
+
+
+def _answer(image: Image, store: StoreName) -> CopyAnswer | None:
+    """Return what Glance shows of a copy to `store`; None if it is to be asked for.
+
+    A flag for the store may have been left long ago, and the import be for others.
+    """
+    if image.is_in(store):
+        return CopyAnswer.PRESENT
+    ours_alone = image.importing == {store}
+    running = image.is_being_copied_to(store) and ours_alone
+    return CopyAnswer.ACCEPTED if running else None
 
 
 def _checked(
@@ -94,12 +107,3 @@ def _checked(
         return error
     here.observer.tell(BaseFound(outcome, copied=not image.is_in(here.store)))
     return outcome
-
-
-def _unknown(
-    store: StoreName, image: Image, known: Sequence[StoreName]
-) -> CowpathError:
-    return NotFoundError(
-        f"Glance has no store {store}, so image {image.id} ({image.name}) cannot be "
-        f"copied to it; it has {', '.join(known)}: check the spelling"
-    )

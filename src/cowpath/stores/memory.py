@@ -135,7 +135,7 @@ class MemoryStore:
             if self._unneeded(leftover) is not seen:
                 raise ConflictError(f"{leftover.where} was just replaced: look again")
             self._aside.append((leftover.image, self._files.pop(leftover.image)))
-        return f"kept in {self.territory}; to restore it: put({leftover.image!r})"
+        return f"kept in {self.territory}; to restore it: restore({leftover.image!r})"
 
     def clone(self, base: Base, name: DiskName, size: Bytes | None = None) -> Disk:
         """Make a copy-on-write disk of `base`, `size` bytes large, and mark it."""
@@ -249,6 +249,18 @@ class MemoryStore:
         with self._lock:
             return [Bytes(file.size) for name, file in self._aside if name == image]
 
+    def restore(self, image: ImageId) -> None:
+        """Put the leftover of `image` that was set aside back."""
+        with self._lock:
+            kept = next(each for each in self._aside if each[0] == image)
+            self._aside.remove(kept)
+            self._files[image] = kept[1]
+
+    def forget_aside(self, image: ImageId) -> None:
+        """Remove what of `image` was set aside for good."""
+        with self._lock:
+            self._aside = [each for each in self._aside if each[0] != image]
+
     def read(self, name: DiskName, offset: int, length: int) -> bytes:
         """Return bytes of a disk, as its guest reads them."""
         with self._lock:
@@ -300,6 +312,11 @@ class MemoryStore:
             raise NotFoundError(
                 f"{leftover.where} is gone from {self.territory}, or has changed, and "
                 f"nothing was moved: look again"
+            )
+        if self.aside(leftover.image):
+            raise ConflictError(
+                f"{leftover.where} is left alone, for an earlier leftover of the image "
+                f"is still kept: forget_aside({leftover.image!r}), then try again"
             )
         for overlay in self._overlays.values():
             if overlay.below is file:

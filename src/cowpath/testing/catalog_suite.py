@@ -112,6 +112,22 @@ class CatalogSuite(ABC):
             glance.member.copy(image, [glance.edge])
         assert image not in {found.id for found in glance.member.images()}
 
+    def test_a_community_image_of_others_is_got_but_not_listed(
+        self, glance: CatalogDoors
+    ) -> None:
+        """Whoever knows its id may have it; names and lists are one's own."""
+        name = _name()
+        image = glance.upload(name, visibility="community")
+        assert glance.member.get(image).visibility == "community"
+        assert glance.member.find(image).id == image
+        with pytest.raises(NotFoundError, match=name):
+            glance.member.find(name)
+        assert image not in {found.id for found in glance.member.images()}
+        with pytest.raises(ForbiddenError, match=image):
+            glance.member.copy(image, [glance.edge])
+        assert glance.catalog.find(name).id == image
+        assert image in {found.id for found in glance.catalog.images()}
+
     def test_a_member_reads_public_images(self, glance: CatalogDoors) -> None:
         """Reading needs no special role."""
         name = _name()

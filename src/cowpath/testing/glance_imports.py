@@ -72,16 +72,25 @@ class Imports:
             task.stage, task.alive = Stage.STAGING, False
             self._tasks[ident] = task
 
+    def lock_holds(self, record: Record) -> bool:
+        """Tell whether the image's lock still keeps everybody from copying it.
+
+        Not where its task was silent for long enough, or is known to nobody: operators
+        purge old tasks from the database.
+        """
+        task = self._tasks.get(record.image.lock or "")
+        if task is None:
+            return False
+        pending = task.stage is Stage.PENDING
+        expiry = PENDING_LOCK_EXPIRY if pending else LOCK_EXPIRY
+        return self._now - task.last_sign(self._now) < expiry
+
     def bust_lock(self, record: Record) -> Task | None:
-        """Take the image's lock from a task that was silent for long enough.
+        """Take a lock that does not hold; return its task where that is known.
 
         Whoever asks for a copy does this, whether or not the copy is accepted then.
         """
-        task = self._tasks[record.image.lock or ""]
-        pending = task.stage is Stage.PENDING
-        expiry = PENDING_LOCK_EXPIRY if pending else LOCK_EXPIRY
-        if self._now - task.last_sign(self._now) < expiry:
-            return None
+        task = self._tasks.get(record.image.lock or "")
         record.set(lock=None)
         return task
 
@@ -98,7 +107,8 @@ class Imports:
         Args:
             record: The image.
             stores: Where to.
-            robbed: Whose lock was taken for this: its flags go too.
+            robbed: Whose lock was taken for this: its flags go too. Those of a task
+                that nobody knows stay.
             all_must_succeed: One store that fails undoes the others.
         """
         ident = f"task-{self._agenda.number()}"
@@ -171,6 +181,8 @@ class Imports:
             self._give_up_store(task)
             return
         task.record.lying.add(store)
+        # Both kinds of store make the file, or the image, before they read a byte.
+        self._shelves.show(task.record.image, store, 0)
         match task.fate:
             case StoreBreaks(at, _):
                 self._after(task.span * at, task, self._break)
@@ -185,7 +197,7 @@ class Imports:
         record, store = task.record, task.left[0]
         if not task.has_lock and not record.deleted:
             # Robbed while its store stalled: the first bytes after that found out.
-            self._shelves.show(record.image, store, 0)
+            self._shelves.show(record.image, store, None)
             record.lying.discard(store)
             self._end(task)
             return
@@ -211,7 +223,7 @@ class Imports:
         if isinstance(task.fate, StoreBreaks) and task.fate.leftover:
             self._show_written(task)
         else:
-            self._shelves.show(task.record.image, task.left[0], 0)
+            self._shelves.show(task.record.image, task.left[0], None)
             task.record.lying.discard(task.left[0])
         self._give_up_store(task)
 
@@ -258,7 +270,7 @@ class Imports:
                 ),
             )
             for store in sorted(done):
-                self._shelves.show(record.image, store, 0)
+                self._shelves.show(record.image, store, None)
         self._end(task)
 
     def _die_in_staging(self, task: Task) -> None:

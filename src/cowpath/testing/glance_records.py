@@ -13,8 +13,12 @@ TASKS_STORE = StoreName("os_glance_tasks_store")
 RESERVED = (STAGING_STORE, TASKS_STORE)
 """Stores that Glance lists nowhere and yet takes copies to."""
 
-Sink = Callable[[ImageId, StoreName, Bytes], None]
-"""Is told how many bytes of an image a store holds, each time that changes."""
+Sink = Callable[[ImageId, StoreName, Bytes | None], None]
+"""Is told how many bytes of an image a store holds, each time that changes.
+
+0 is an empty file, or an RBD image without objects, which is there before the first
+byte; None is nothing at all.
+"""
 
 Locate = Callable[[ImageId, StoreName], str]
 """Makes the URL of an image in a store."""
@@ -27,8 +31,8 @@ class Record:
     Attributes:
         touched: When Glance last saved it.
         staged: It lies whole in the staging space: the next copy need not stage it.
-        lying: Stores with bytes that the image does not list: Glance writes nothing
-            where something lies.
+        lying: Stores with something that the image does not list, even if it is empty:
+            Glance writes nothing where something lies.
     """
 
     image: Image
@@ -69,14 +73,14 @@ class Shelves:
         """
         self._sink = sink
         self._locate = locate
-        self._shown: dict[tuple[ImageId, StoreName], int] = {}
+        self._shown: dict[tuple[ImageId, StoreName], int | None] = {}
 
-    def show(self, image: Image, store: StoreName, present: int) -> None:
-        """Tell the sink what `store` holds of the image."""
+    def show(self, image: Image, store: StoreName, present: int | None) -> None:
+        """Tell the sink what `store` holds of the image; None is nothing at all."""
         where = (image.id, store)
         if self._sink and store not in RESERVED and self._shown.get(where) != present:
             self._shown[where] = present
-            self._sink(image.id, store, Bytes(present))
+            self._sink(image.id, store, None if present is None else Bytes(present))
 
     def located(self, image: ImageId, *stores: StoreName) -> tuple[Location, ...]:
         """Return the image's locations in `stores`, unless they are hidden."""

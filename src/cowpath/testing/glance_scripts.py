@@ -43,7 +43,7 @@ class StoreBreaks:
     """The store fails after the fraction `at` of the bytes.
 
     Glance removes the partial image, or leaves it behind (`leftover`), and then
-    every later copy to that store fails too.
+    every later copy to that store fails too, even where it is empty (`at=0`).
     """
 
     at: float = 0.5

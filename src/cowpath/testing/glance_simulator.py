@@ -220,10 +220,16 @@ class GlanceSimulator:
             record = self._records[image]
             record.deleted, record.staged = True, False
             for store in sorted(record.image.stores):
-                self._shelves.show(record.image, store, 0)
+                self._shelves.show(record.image, store, None)
 
     def leave_partial(self, image: ImageId, store: str, present: int) -> None:
-        """Let a broken copy of long ago have left bytes that block later ones."""
+        """Let a broken copy of long ago have left what blocks later ones.
+
+        Args:
+            image: Of which.
+            store: Where.
+            present: Bytes; with none of them an empty thing is there, and blocks too.
+        """
         with self._entered():
             record = self._records[image]
             record.lying.add(StoreName(store))
@@ -234,7 +240,7 @@ class GlanceSimulator:
         with self._entered():
             record = self._records[image]
             record.lying.discard(StoreName(store))
-            self._shelves.show(record.image, StoreName(store), 0)
+            self._shelves.show(record.image, StoreName(store), None)
 
     def busy(self, image: ImageId) -> bool:
         """Tell whether a living copy of the image runs."""
@@ -260,9 +266,10 @@ class GlanceSimulator:
     def serve_find(self, who: str, ref: str) -> Image:
         """Answer a request for an image by id or name."""
         with self._serving(Verb.FIND, ref):
-            seen = self._seen_by(who)
-            found = [image for image in seen if image.id == ref]
-            found = found or [image for image in seen if ref and image.name == ref]
+            got = self._shown(who, _may_get)
+            found = [image for image in got if image.id == ref]
+            listed = self._shown(who, _is_listed)
+            found = found or [image for image in listed if ref and image.name == ref]
             if not found:
                 raise NotFoundError(f"no image has the id or name {ref!r}")
             if len(found) > 1:
@@ -273,7 +280,7 @@ class GlanceSimulator:
     def serve_images(self, who: str) -> list[Image]:
         """Answer a request for all images."""
         with self._serving(Verb.IMAGES):
-            return self._seen_by(who)
+            return self._shown(who, _is_listed)
 
     def serve_copy(
         self, who: str, image: ImageId, stores: Sequence[StoreName]
@@ -316,16 +323,16 @@ class GlanceSimulator:
                 return trouble
         return None
 
-    def _seen_by(self, who: str) -> list[Image]:
+    def _shown(self, who: str, shows: Callable[[str, Record], bool]) -> list[Image]:
         return [
             record.shown(self._agenda.now)
             for record in self._records.values()
-            if not record.deleted and _may_see(who, record)
+            if not record.deleted and shows(who, record)
         ]
 
     def _visible(self, who: str, image: ImageId) -> Record:
         record = self._records.get(image)
-        if record is None or record.deleted or not _may_see(who, record):
+        if record is None or record.deleted or not _may_get(who, record):
             raise NotFoundError(f"Glance has no image {image}, or it is not ours")
         return record
 
@@ -341,9 +348,9 @@ class GlanceSimulator:
         record = self._permitted(who, image)
         robbed = None
         if record.image.lock:
-            robbed = self._imports.bust_lock(record)
-            if not robbed:
+            if self._imports.lock_holds(record):
                 return CopyAnswer.BUSY
+            robbed = self._imports.bust_lock(record)
         for store in stores:
             if store not in (*self._stores, *RESERVED):
                 raise NotFoundError(
@@ -396,6 +403,14 @@ class _Member:
         return self.glance.serve_copy(self.project, image, stores)
 
 
-def _may_see(who: str, record: Record) -> bool:
+def _may_get(who: str, record: Record) -> bool:
     ours = who in {ADMIN, record.owner}
     return ours or record.image.visibility in {"public", "community"}
+
+
+def _is_listed(who: str, record: Record) -> bool:
+    """Tell whether lists and names show the image, as Glance does unless asked."""
+    if record.image.visibility == "community":
+        # Even an administrator does not see those of others. Seen on 2026-11-22.
+        return who == record.owner
+    return _may_get(who, record)

@@ -1,6 +1,7 @@
 """What a store suite needs behind the adapter's back."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from cowpath.core.model import (
@@ -50,11 +51,19 @@ class StoreDoors(ABC):
         """Have all `size` bytes there, and what marks a whole image, unlisted."""
 
     @abstractmethod
-    def kept(self, image: ImageId) -> bool:
-        """Tell whether a leftover of `image` that was set aside can be restored.
+    def kept(self, image: ImageId) -> int:
+        """Return how many leftovers of `image` lie aside and can be restored.
 
         Looked up where the store keeps such things, by the storage's own means.
         """
+
+    @abstractmethod
+    def restore(self, said: str) -> None:
+        """Do what the answer of `set_aside` says restores the leftover."""
+
+    @abstractmethod
+    def forget_kept(self, image: ImageId) -> None:
+        """Remove the leftovers of `image` that lie aside, as an operator does."""
 
     @abstractmethod
     def location(self, image: ImageId) -> Location:
@@ -92,6 +101,10 @@ class StoreDoors(ABC):
     @abstractmethod
     def fill_up(self) -> None:
         """Leave no room. Called in `tight` storage only; may skip the test."""
+
+    def settles(self, condition: Callable[[], bool]) -> bool:
+        """Tell whether it is so once the storage's figures are up to date."""
+        return condition()
 
     def image(self, image: ImageId, size: int | None, *, shown: bool = True) -> Image:
         """Return what Glance says of an image; with its location if `shown`."""

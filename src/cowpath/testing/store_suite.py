@@ -56,6 +56,12 @@ class StoreSuite(BasesPromises, DisksPromises, LeftoversPromises):
         assert 0 < intake.free <= site.store.capacity().total
         assert intake.ailments == ()
 
+    def test_images_take_room(self, tight: StoreDoors) -> None:
+        """What one has taken, the next has no more."""
+        before = tight.store.intake().free
+        tight.put(IMAGE, pattern(1, SIZE))
+        assert tight.settles(lambda: 0 < tight.store.intake().free < before)
+
     def test_full_store_is_left_as_it_was(self, tight: StoreDoors) -> None:
         """No room for a disk: an error that says so, and nothing else."""
         base = base_of(tight, IMAGE, pattern(1, SIZE))

@@ -57,5 +57,7 @@ def boot(  # noqa: PLR0913  # one parameter for each option
             "disk": nouns.disk(made),
             "seconds": screen.timeline.seconds,
         },
-        lambda: f"guest {made.name}: {documents.steps(screen.timeline.seconds)}",
+        lambda: documents.plain(
+            f"guest {made.name}: {documents.steps(screen.timeline.seconds)}"
+        ),
     )

@@ -48,7 +48,7 @@ def create(
     described = site.disk_xml(made)
     session(context).screen.show(
         {**nouns.disk(made), "xml": described},
-        lambda: documents.plain(described) if xml else documents.disk_facts(made),
+        lambda: documents.xml(described) if xml else documents.disk_facts(made),
     )
 
 
@@ -86,7 +86,7 @@ def show(
     described = site.disk_xml(found)
     session(context).screen.show(
         {**nouns.disk(found), "xml": described},
-        lambda: documents.plain(described) if xml else documents.disk_facts(found),
+        lambda: documents.xml(described) if xml else documents.disk_facts(found),
     )
 
 
@@ -119,9 +119,10 @@ def delete(
     screen = session(context).screen
     site = session(context).site()
     found = site.disk(name)
-    if not yes and screen.asks:
-        question = f"Delete disk {found.name} ({found.base})?"
-        if not typer.confirm(question, err=True):
-            raise UsageError(f"disk {found.name} is left as it is: not confirmed")
+    asked = not yes and screen.asks
+    if asked and not typer.confirm(documents.question(found), err=True):
+        raise UsageError(f"disk {found.name} is left as it is: not confirmed")
     gone = site.delete_disk(name)
-    screen.show({"deleted": nouns.disk(gone)}, lambda: f"deleted {gone.name}")
+    screen.show(
+        {"deleted": nouns.disk(gone)}, lambda: documents.plain(f"deleted {gone.name}")
+    )

@@ -21,11 +21,10 @@ from cowpath.core.model import (
 )
 from cowpath.doors.cli.exits import exit_code
 from cowpath.doors.cli.exits import table as exit_table
-from cowpath.doors.cli.output import Document, error_body, grid
+from cowpath.doors.cli.output import Document, add_row, error_body, grid
 from cowpath.observers import nouns
 from cowpath.observers.words import printable, size
 
-_NOTHING = "-"
 _VALUES = 48
 """Columns before the origin of a setting."""
 
@@ -68,13 +67,14 @@ def image_table(sights: Iterable[Sight], store: StoreName) -> Table:
     made = grid("ID", "NAME", "FORMAT", "SIZE", "STATUS", "STORES", f"AT {store}")
     for sight in sights:
         seen = sight.image
-        made.add_row(
+        add_row(
+            made,
             seen.id,
-            printable(seen.name) or _NOTHING,
-            printable(seen.disk_format or _NOTHING),
-            size(seen.size) if seen.size else _NOTHING,
+            seen.name,
+            seen.disk_format,
+            size(seen.size) if seen.size else None,
             seen.status,
-            printable(",".join(sorted(seen.stores))) or _NOTHING,
+            ",".join(sorted(seen.stores)),
             _here(sight),
         )
     return made
@@ -109,12 +109,8 @@ def disk_table(disks: Iterable[Disk]) -> Table:
     """Return disks, a row each."""
     made = grid("NAME", "SIZE", "USED", "IMAGE", "BASE")
     for each in disks:
-        made.add_row(
-            each.name,
-            size(each.size),
-            size(each.used),
-            each.image or _NOTHING,
-            printable(each.base or _NOTHING),
+        add_row(
+            made, each.name, size(each.size), size(each.used), each.image, each.base
         )
     return made
 
@@ -142,7 +138,7 @@ def setting_lines(settings: Sequence[Setting]) -> RenderableType:
         lines.append(
             f"{each.name} = {each.value}".ljust(_VALUES) + f"  # {each.origin}"
         )
-    return Text("\n".join(lines))
+    return plain(*lines)
 
 
 def exits() -> str:
@@ -156,9 +152,24 @@ def steps(seconds: Mapping[str, Seconds]) -> str:
     return ", ".join(f"{step} {at:.1f} s" for step, at in seconds.items())
 
 
-def plain(text: str) -> RenderableType:
-    """Return text that is printed as it is, without markup."""
-    return Text(text)
+def plain(*lines: str) -> RenderableType:
+    """Return lines that are printed as they are, without markup."""
+    return Text("\n".join(printable(line) for line in lines))
+
+
+def xml(text: str) -> RenderableType:
+    """Return XML that means the same; what acts on a terminal is a reference."""
+    return Text(
+        "".join(
+            each if each.isprintable() or each == "\n" else f"&#{ord(each)};"
+            for each in text
+        )
+    )
+
+
+def question(disk: Disk) -> str:
+    """Return what a person is asked before `disk` is deleted."""
+    return printable(f"Delete disk {disk.name} ({disk.base or 'no base'})?")
 
 
 def facts(*rows: tuple[str, str | None]) -> Table:
@@ -168,7 +179,7 @@ def facts(*rows: tuple[str, str | None]) -> Table:
     made.add_column(overflow="fold")
     for name, value in rows:
         if value:
-            made.add_row(name, printable(value))
+            made.add_row(printable(name), printable(value))
     return made
 
 
@@ -220,7 +231,7 @@ def _here(sight: Sight) -> str:
         total = sight.image.size
         of = f" of {size(total)}" if total else ""
         return f"{size(sight.arrival.present)}{of}"
-    return _NOTHING
+    return ""
 
 
 def _bytes(number: int | None) -> str | None:

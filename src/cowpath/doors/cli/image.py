@@ -87,8 +87,8 @@ def _ask(screen: Screen, site: Site, image: str, names: list[str]) -> None:
     answers = site.request_copies(image, names)
     screen.show(
         {"image": image, "answers": answers},
-        lambda: "\n".join(
-            f"{name}: {_ANSWERS[said]}" for name, said in answers.items()
+        lambda: documents.plain(
+            *(f"{name}: {_ANSWERS[said]}" for name, said in answers.items())
         ),
     )
 
@@ -112,7 +112,7 @@ def _place(screen: Screen, site: Site, image: str, names: list[str]) -> None:
                     name: documents.error(error) for name, error in failed.items()
                 },
             },
-            lambda: "\n".join(f"{image} is in {name}" for name in placed),
+            lambda: documents.plain(*(f"{image} is in {name}" for name in placed)),
         )
     for first in failed.values():
         raise typer.Exit(exit_code(first))

@@ -22,6 +22,7 @@ app = typer.Typer(
     epilog=documents.exits(),
     pretty_exceptions_enable=False,
 )
+_PROGRESS = "--progress"
 _PROGRESS_VARIABLE = "COWPATH_PROGRESS"
 
 app.add_typer(image.app, name="image")
@@ -135,12 +136,23 @@ def _run(arguments: list[str] | None, screen: Screen) -> int:
 
 def _take_style(screen: Screen, words: list[str]) -> None:
     """Take the style of output from a line that Typer could not parse."""
-    # Typer acts on no option of such a line.
+    # Typer acts on no option of such a line. After -- there are only arguments.
+    words = words[: words.index("--")] if "--" in words else words
     screen.as_json |= "--json" in words
-    named = {value for option, value in pairwise(words) if option == "--progress"}
-    named |= {word.removeprefix("--progress=") for word in words}
-    if ProgressStyle.JSON in named or os.environ.get(_PROGRESS_VARIABLE) == "json":
+    named = [*_styles(words), os.environ.get(_PROGRESS_VARIABLE)]
+    if named[0] == ProgressStyle.JSON:
         screen.progress = ProgressStyle.JSON
+
+
+def _styles(words: list[str]) -> list[str]:
+    """Return the values of --progress, the one that counts first."""
+    found = []
+    for before, word in pairwise(["", *words]):
+        if before == _PROGRESS:
+            found.append(word)
+        elif word.startswith(f"{_PROGRESS}="):
+            found.append(word.partition("=")[2])
+    return found[::-1]
 
 
 def _end(screen: Screen, result: object) -> int:

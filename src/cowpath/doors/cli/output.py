@@ -18,16 +18,17 @@ from cowpath.core.model import Image, StoreName
 from cowpath.core.ports import Observer
 from cowpath.doors.cli import exits
 from cowpath.observers.json_lines import JsonLines, JsonLog
-from cowpath.observers.lines import PlainLines, WarningLines
+from cowpath.observers.lines import PlainLines, PlainLog, WarningLines
 from cowpath.observers.progress import ProgressBar
 from cowpath.observers.running_copies import RunningCopies
 from cowpath.observers.several import Several
 from cowpath.observers.timeline import Timeline
-from cowpath.observers.words import printable
+from cowpath.observers.words import printable, printable_lines
 
 Document = Mapping[str, object]
 
 _UNFOLDED_COLUMNS = 10_000
+_NOTHING = "-"
 
 
 class ProgressStyle(StrEnum):
@@ -78,8 +79,11 @@ class Screen:
             shown.setFormatter(JsonLog())
             logging.captureWarnings(capture=True)
         elif self.verbose:
-            shown.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+            shown.setFormatter(PlainLog("%(name)s: %(message)s"))
         else:
+            # Warnings come out there of themselves, where nobody asked for more.
+            if logging.lastResort:
+                logging.lastResort.setFormatter(PlainLog())
             return
         logging.basicConfig(handlers=[shown])
         if self.verbose:
@@ -175,7 +179,7 @@ class Screen:
         trace = "".join(traceback.format_exception(raised)) if raised else ""
         self._tell_error(body, {"traceback": trace} if trace else {})
         if trace and not self._speaks_json:
-            self._say(trace)
+            self._say(printable_lines(trace))
 
     def _tell_error(self, body: Document, facts: Document, about: str = "") -> None:
         self._end_progress()
@@ -249,5 +253,10 @@ def grid(*columns: str) -> Table:
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for column in columns:
         # Cut nothing: ids and paths are made to be copied.
-        made.add_column(column, overflow="fold")
+        made.add_column(printable(column), overflow="fold")
     return made
+
+
+def add_row(table: Table, *cells: str | None) -> None:
+    """Add a row to `table`; an empty cell says that there is nothing."""
+    table.add_row(*(printable(cell) if cell else _NOTHING for cell in cells))

@@ -82,7 +82,7 @@ class AskGlance:
     def ask(self, image: Image, stores: Sequence[StoreName]) -> CopyAnswer:
         """Ask for copies in `stores` with one request and do not follow them."""
         for store in stores:
-            self.target(store).check_room(image)
+            self.target(store).check_ready(image)
         answer = self.catalog.copy(image.id, stores)
         if answer is CopyAnswer.BUSY:
             raise CopyBusyError(

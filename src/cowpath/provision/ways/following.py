@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cowpath.core.copy_watch import (
+from cowpath.core.copy_steps import (
     Ask,
-    CopyWatch,
     Done,
     Join,
     Look,
@@ -13,14 +12,22 @@ from cowpath.core.copy_watch import (
     SetAside,
     Stop,
 )
-from cowpath.core.copy_words import CopyWords, left_behind, with_evidence
+from cowpath.core.copy_watch import CopyWatch
+from cowpath.core.copy_words import (
+    CopyWords,
+    left_behind,
+    scant_room,
+    unknown_store,
+    with_evidence,
+)
 from cowpath.core.errors import (
+    BusyError,
+    CopyBusyError,
     CopyFailedError,
     CopyStalledError,
     CopyTimeoutError,
     CowpathError,
     CredentialsError,
-    LeftoverError,
     NotFoundError,
     UnavailableError,
 )
@@ -73,14 +80,26 @@ class Target:
     repair: bool = False
 
     def check_room(self, image: Image) -> None:
-        """Accept a copy that leaves `min_free`.
+        """Accept a copy that has room, and leaves `min_free`.
 
         Raises:
-            NoSpaceError: It would leave less.
+            NoSpaceError: It has none, or would leave less.
             UnavailableError: The store does not say how much it has.
         """
-        if self.pool is not None and self.min_free:
+        if self.pool is not None:
             check_room(image, self.store, self.pool.intake(), self.min_free)
+
+    def check_ready(self, image: Image) -> None:
+        """Accept a store that a copy can come to, for one that nobody will follow.
+
+        Raises:
+            NoSpaceError: It would leave too little room.
+            LeftoverError: What a broken copy left is in the way.
+        """
+        self.check_room(image)
+        lying = None if image.lock else self.bases.leftover(image)
+        if lying is not None:
+            raise CopyWords(image, self.store, lying.present).leftover(lying)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +122,8 @@ class _Leg:
     outcome: Base | CowpathError | None = None
     alone: bool = False
     blind: UnavailableError | None = None
+    silences: int = 0
+    news: bool = True
 
     @property
     def store(self) -> StoreName:
@@ -129,6 +150,7 @@ class Following:
         self._clock = means.clock
         self._observer = means.observer
         self._legs = [_leg(target, means) for target in targets]
+        self._names_known = False
 
     def to_the_end(self) -> dict[StoreName, Base | CowpathError]:
         """Return each store's base, or why it has none."""
@@ -152,9 +174,28 @@ class Following:
         alone = [[leg] for leg in asking if leg.alone]
         for legs in ([together] if together else []) + alone:
             self._ask(legs, image)
+        if any(leg.watch.queued for leg in self._open()):
+            self._check_names()
+
+    def _check_names(self) -> None:
+        """Tell of a store that Glance does not have before we wait to ask for it.
+
+        Glance itself looks at the lock first, and at the store's name after that.
+        """
+        if self._names_known:
+            return
+        try:
+            known = self._catalog.stores()
+        except CowpathError:
+            return  # it was to spare a wait, no more
+        self._names_known = True
+        for leg in self._open():
+            if leg.store not in known:
+                self._fail(leg, unknown_store(self._image, leg.store, known))
 
     def _step(self, leg: _Leg, image: Image) -> bool:
         """Do what the watch says; tell whether a copy is to be asked for."""
+        leg.news = True
         try:
             base = leg.target.bases.find_base(image) if image.is_in(leg.store) else None
             step = leg.watch.look(image, base, self._clock.now())
@@ -171,41 +212,54 @@ class Following:
                     pass
         except UnavailableError as error:
             # Our own store hiccups: no answer either, whatever Glance said.
-            self._missed([leg], error)
+            self._missed([leg], error, here=True)
         except CowpathError as error:
             self._fail(leg, error)
         return False
 
     def _may_ask(self, leg: _Leg, image: Image, warning: str) -> bool:
-        lying = leg.target.bases.leftover(image)
-        while True:
-            match leg.watch.lies(lying, self._clock.now()):
-                case Ask():
-                    break
-                case SetAside(leftover):
-                    self._set_aside(leg, image, leftover)
-                    lying = None
-                case Stop(reason):
-                    self._stop(leg, reason)
-                    return False
-                case _:
-                    return False
         leg.target.check_room(image)
-        if warning:
-            self._observer.tell(Warned(warning))
-        return True
+        lying = leg.target.bases.leftover(image)
+        verdict = leg.watch.lies(lying, self._clock.now())
+        if isinstance(verdict, SetAside) and self._is_set_aside(leg, verdict.leftover):
+            verdict = leg.watch.lies(None, self._clock.now())
+        match verdict:
+            case Stop(reason):
+                self._stop(leg, reason)
+            case Ask():
+                if warning:
+                    self._observer.tell(Warned(warning))
+                return True
+            case _:
+                pass
+        return False
 
-    def _set_aside(self, leg: _Leg, image: Image, leftover: Leftover) -> None:
+    def _is_set_aside(self, leg: _Leg, leftover: Leftover) -> bool:
+        """Move a leftover away; tell whether it is, or is to be looked at again."""
+
         def confirm() -> None:
-            now = self._catalog.get(image.id)
+            now = self._catalog.get(self._image.id)
             if now.lock or leg.store in now.stores:
-                raise LeftoverError(
-                    f"{leftover.where} is left alone: Glance is at image {image.id} "
-                    f"again (task {now.lock}): try again when that import is over"
+                raise CopyBusyError(
+                    f"{leftover.where} is left alone: Glance is at image {now.id} "
+                    f"({now.name}) again: try again when that import is over"
                 )
 
-        kept = leg.target.bases.set_aside(leftover, confirm)
+        try:
+            kept = leg.target.bases.set_aside(leftover, confirm)
+        except NotFoundError:
+            return False  # another Cowpath was first, or Glance itself
+        except (*_TRANSIENT, BusyError, CopyBusyError) as error:
+            # Somebody else has just begun to import it, or is at it: the next look
+            # tells, and it may be tried again.
+            self._observer.tell(LookFailed(self._image.id, error, 1))
+            stop = leg.watch.not_set_aside(error, self._clock.now())
+            if stop is not None:
+                self._stop(leg, stop.error)
+            return False
+        leg.watch.set_aside()
         self._observer.tell(LeftoverSetAside(leftover, kept))
+        return True
 
     def _ask(self, legs: Sequence[_Leg], image: Image) -> None:
         stores = tuple(leg.store for leg in legs)
@@ -253,11 +307,16 @@ class Following:
         return None
 
     def _missed(
-        self, legs: Sequence[_Leg], error: UnavailableError | CredentialsError
+        self,
+        legs: Sequence[_Leg],
+        error: UnavailableError | CredentialsError,
+        *,
+        here: bool = False,
     ) -> None:
         times = 0
         for leg in legs:
-            stop = leg.watch.missed(error, self._clock.now())
+            told = leg.watch.lost if here else leg.watch.missed
+            stop = told(error, self._clock.now())
             times = max(times, leg.watch.misses)
             if stop is not None:
                 self._stop(leg, stop.error, error)
@@ -273,7 +332,7 @@ class Following:
         self, leg: _Leg, reason: CowpathError, cause: CowpathError | None = None
     ) -> None:
         if isinstance(reason, _UNEXPLAINED):
-            reason = with_evidence(reason, self._evidence(leg))
+            reason = with_evidence(reason, self._evidence(leg, reason))
         self._fail(leg, reason, cause)
 
     def _fail(
@@ -284,20 +343,23 @@ class Following:
         leg.outcome = error
         self._observer.tell(CopyFailed(self._image.id, leg.store, error))
 
-    def _evidence(self, leg: _Leg) -> tuple[str, ...]:
+    def _evidence(self, leg: _Leg, reason: CowpathError) -> tuple[str, ...]:
         """Return what our own store shows that may explain a failure."""
         if leg.blind is not None:
             return (str(leg.blind),)
         if leg.target.pool is None:
             return ()
         try:
-            ailments = leg.target.pool.intake().ailments
+            intake = leg.target.pool.intake()
             lying = leg.target.bases.leftover(self._image)
         except CowpathError as error:
             return (str(error),)
-        if lying is None or self._image.is_being_copied_to(leg.store):
-            return ailments
-        return (*ailments, left_behind(lying))
+        told = (*intake.ailments, *scant_room(self._image, intake))
+        # Only Glance's word of just now makes a leftover of what lies there.
+        failed = isinstance(reason, CopyFailedError) and not leg.watch.misses
+        if lying is None or not failed or self._image.is_being_copied_to(leg.store):
+            return told
+        return (*told, left_behind(lying))
 
     def _until_look(self) -> None:
         while True:
@@ -312,19 +374,25 @@ class Following:
             arrival = leg.target.bases.arrival(self._image)
         except UnavailableError as error:
             # A copy takes minutes; an OSD that is away for one must not end it.
-            self._observer.tell(LookFailed(self._image.id, error, 1))
-            leg.blind = error
+            self._blinded(leg, error)
             now = self._clock.now()
             step = leg.watch.blind(now)
         except CowpathError as error:
             self._fail(leg, error)
             return Look()
         else:
-            leg.blind = None
+            leg.blind, leg.silences = None, 0
             now = self._clock.now()
             step = leg.watch.peek(arrival, now)
         self._tell(leg, now)
         return step
+
+    def _blinded(self, leg: _Leg, error: UnavailableError) -> None:
+        """Note that our own store does not answer; tell once between two looks."""
+        leg.blind, leg.silences = error, leg.silences + 1
+        if leg.news:
+            self._observer.tell(LookFailed(self._image.id, error, leg.silences))
+        leg.news = False
 
     def _tell(self, leg: _Leg, now: Seconds) -> None:
         watch = leg.watch
@@ -351,7 +419,7 @@ def _leg(target: Target, means: Means) -> _Leg:
         target.store,
         means.patience,
         means.clock.now(),
-        territory=target.bases.territory,
+        territory=lambda: target.bases.territory,
         repair=target.repair,
         jitter=means.jitter,
     )

@@ -15,9 +15,9 @@ import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 
-from cowpath.core.errors import UsageError
+from cowpath.core.errors import ConfigError, UsageError
 from cowpath.core.model import (
     Bytes,
     DiskName,
@@ -73,6 +73,27 @@ class Folder:
         """Return a name that no leftover of `image` has that was set aside."""
         names = (self._aside / f"{image_id(image)}.{n}" for n in itertools.count(1))
         return next(name for name in names if not os.path.lexists(name))
+
+    def aside(self, image: ImageId) -> list[Path]:
+        """Return the leftovers of `image` that were set aside.
+
+        Raises:
+            ConfigError: What should be our directory of them is none, or a link.
+        """
+        try:
+            is_ours = S_ISDIR(self._aside.lstat().st_mode)
+        except FileNotFoundError:
+            return []
+        if not is_ours:
+            # Through a link they would land in a place that nobody told us of.
+            raise ConfigError(
+                f"{self._aside} is no directory, or a symbolic link: leftovers of "
+                f"images are kept there, so move it away; a directory is made anew"
+            )
+        prefix = f"{image_id(image)}."
+        return sorted(
+            path for path in self._aside.iterdir() if path.name.startswith(prefix)
+        )
 
     def image_of(self, backing: str | None) -> ImageId | None:
         """Return the image whose base, ours or Glance's, `backing` is."""

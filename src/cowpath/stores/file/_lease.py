@@ -51,8 +51,9 @@ def check_closed(fd: int, path: Path, cure: str, clock: Clock) -> None:
     if not is_closed:
         raise BusyError(
             f"{path} is left alone: somebody has it open: see who ({_who(path)}); "
-            f"if Glance still writes it, wait for it, and if Glance only forgot to "
-            f"close it, restart Glance; then try again"
+            f"if Glance still writes it, or another Cowpath is setting it aside, wait "
+            f"for that, and if Glance only forgot to close it, restart Glance; then "
+            f"try again"
         )
 
 

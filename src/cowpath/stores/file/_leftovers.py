@@ -3,8 +3,9 @@
 import errno
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
@@ -13,6 +14,21 @@ from cowpath.core.model import Bytes, ImageId, Leftover
 from cowpath.core.ports import Clock
 from cowpath.stores.file._folder import Folder
 from cowpath.stores.file._lease import check_closed
+from cowpath.stores.file._rename import rename_to_free
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A leftover that nobody needed when it was looked at.
+
+    Attributes:
+        fd: Has it open: as long as it does, its inode number is nobody else's, and
+            other Cowpaths that want to move it see that somebody is at it.
+    """
+
+    leftover: Leftover
+    path: Path
+    fd: int
 
 
 class Leftovers:
@@ -32,14 +48,13 @@ class Leftovers:
         cure = _move(path, self._folder.free_aside(image))
         return Leftover(image, where=str(path), present=Bytes(size), cure=cure)
 
-    def set_aside(self, leftover: Leftover, confirm: Callable[[], None]) -> str:
-        """Move a leftover to our own directory; return how to restore it.
-
-        Only under the folder's lock. A rename is in one place or the other, whenever
-        we are killed.
+    @contextmanager
+    def found(self, leftover: Leftover) -> Iterator[Found]:
+        """Have the file of a leftover that may be moved open; enter under the lock.
 
         Raises:
-            ConflictError: A disk needs it, or somebody has it open.
+            ConflictError: Somebody needs it or has it open, or another of the same
+                image is kept already.
             NotFoundError: It is gone, or has changed.
             ForbiddenError: It cannot be told whether somebody has it open.
         """
@@ -50,34 +65,58 @@ class Leftovers:
                 f"{leftover.image} ({path}), and is left alone: ask the site whose it "
                 f"is"
             )
-        # Kept open: as long as it is, its inode number is nobody else's.
         with _opened(path) as fd:
-            self._check(leftover, path, fd)
-            confirm()
-            # Asking Glance takes time, in which somebody may have come.
-            self._check(leftover, path, fd)
-            target = self._folder.free_aside(leftover.image)
-            _rename(path, target)
-        restore = _move(target, path)
+            found = Found(leftover, path, fd)
+            self._check(found)
+            yield found
+
+    def move(self, found: Found) -> str:
+        """Move it to our own directory; return how to restore it. Under the lock.
+
+        Everything is looked at again: somebody may have come since.
+
+        Raises:
+            ConflictError: As `found` does; or another file is there now.
+            NotFoundError: As `found` does.
+            ForbiddenError: As `found` does.
+        """
+        self._check(found)
+        target = self._folder.free_aside(found.leftover.image)
+        _rename(found.path, target)
+        restore = _move(target, found.path)
         return f"kept as {target}, nothing was removed; to restore it: {restore}"
 
-    def _check(self, leftover: Leftover, path: Path, fd: int) -> None:
-        """Accept the file that `leftover` is and `fd` has open, if nobody needs it."""
+    def _check(self, found: Found) -> None:
+        """Accept what was found if it is still there and nobody needs it."""
+        leftover, path = found.leftover, found.path
         look = f"look again (cowpath image show {leftover.image})"
         status = _status(path)
         if status is None:
             raise _gone(path)
-        if not os.path.samestat(status, os.fstat(fd)):
+        if not os.path.samestat(status, os.fstat(found.fd)):
             raise ConflictError(
                 f"another file has just taken the place of {path}, and is left alone: "
                 f"see who writes there, then {look}"
             )
+        self._check_alone(leftover.image, path)
         self._check_unneeded(leftover.image, path, status.st_nlink)
-        check_closed(fd, path, leftover.cure, self._clock)
+        check_closed(found.fd, path, leftover.cure, self._clock)
         if status.st_size != leftover.present:
             raise NotFoundError(
                 f"{path} has {status.st_size} bytes now, not {leftover.present}, so it "
                 f"is not the leftover that was seen, and is left alone: {look}"
+            )
+
+    def _check_alone(self, image: ImageId, path: Path) -> None:
+        """Accept a leftover of an image of which none is kept yet."""
+        for kept in self._folder.aside(image):
+            remove = shlex.join(["rm", str(kept)])
+            raise ConflictError(
+                f"{path} is left alone, for what an earlier copy left of image {image} "
+                f"is still kept as {kept}, and more of them would fill the store: see "
+                f"why its copies break (Glance's log), then remove that one ({remove}) "
+                f"and try again; or restore it, once {path} was moved away: "
+                f"{_move(kept, path)}"
             )
 
     def _check_unneeded(self, image: ImageId, path: Path, links: int) -> None:
@@ -99,9 +138,14 @@ class Leftovers:
 def _rename(path: Path, target: Path) -> None:
     target.parent.mkdir(exist_ok=True)
     try:
-        path.rename(target)
+        rename_to_free(path, target)
     except FileNotFoundError as error:
         raise _gone(path) from error
+    except FileExistsError as error:
+        raise ConflictError(
+            f"{path} is left alone: somebody has just made {target}: see who moves "
+            f"files there, then try again"
+        ) from error
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise

@@ -92,9 +92,13 @@ class FileStore:
     def set_aside(self, leftover: Leftover, confirm: Callable[[], None]) -> str:
         """Move a leftover into `<disks_dir>/leftovers`; return how to restore it."""
         doing = f"cannot set aside what was left of image {leftover.image}"
-        with self._changing(doing), translated(doing, self._folder.images):
-            self._tidy()  # a link that a killed call left is nobody's
-            return self._leftovers.set_aside(leftover, confirm)
+        with ExitStack() as leaving:
+            with self._mending(doing):
+                found = leaving.enter_context(self._leftovers.found(leftover))
+            # Without the lock: Glance may answer late, and disks are made meanwhile.
+            confirm()
+            with self._mending(doing):
+                return self._leftovers.move(found)
 
     def clone(self, base: Base, name: DiskName, size: Bytes | None = None) -> Disk:
         """Make a copy-on-write disk of `base`, `size` bytes large, and mark it."""
@@ -205,6 +209,12 @@ class FileStore:
             with self._lock.held(doing) as lock:
                 self._folder.sweep()
                 yield lock
+
+    @contextmanager
+    def _mending(self, doing: str) -> Iterator[None]:
+        with self._changing(doing), translated(doing, self._folder.images):
+            self._tidy()  # a link that a killed call left is nobody's
+            yield
 
     def _check_top(self, path: Path, doing: str) -> None:
         """Accept a disk that no file in the folder lies on, open or not."""

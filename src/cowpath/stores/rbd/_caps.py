@@ -16,7 +16,9 @@ _WRITES = {
 def repair(pool: str) -> str:
     """Return the least with which a leftover in `pool` is moved to its trash.
 
-    Nothing in it allows to change or remove an image's data. Tried with Ceph 16.2.
+    It does not allow to write to an image's data, nor to remove images by librbd. Below
+    librbd it does allow to destroy them: to remove their headers, and, as any grant to
+    write in the pool does, their snapshots. Tried with Ceph 16.2.
     """
     may = [f"profile rbd-read-only pool={pool}"]
     may += [

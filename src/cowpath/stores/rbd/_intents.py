@@ -10,20 +10,30 @@ note: another's disk must not pass for ours, and a note that another call still 
 must stay.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from cowpath.core.model import DiskName, ImageId
+from cowpath.core.model import Base, DiskName
 from cowpath.stores.rbd import _librbd as librbd
 from cowpath.stores.rbd import _notes
 
 OBJECT = "cowpath.making"
 
 
-def note(pool: Any, name: DiskName, image: ImageId) -> str:
-    """Note that `name` is about to become a disk of `image`; return the key."""
+def today() -> float:
+    """Return this host's wall clock, in seconds since the epoch.
+
+    Only to compare with what Ceph keeps in wall-clock time.
+    """
+    return datetime.now(UTC).timestamp()
+
+
+def note(pool: Any, name: DiskName, base: Base) -> str:
+    """Note that `name` is about to become a disk of `base`; return the key."""
     key = f"{_prefix(name)}{uuid4().hex}"
-    librbd.put(pool, OBJECT, key, _notes.text(image, librbd.today()))
+    text = _notes.text(base.image, today(), base.size)
+    librbd.put(pool, OBJECT, key, text)
     return key
 
 

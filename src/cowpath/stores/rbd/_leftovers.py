@@ -2,7 +2,8 @@
 
 Tried with Ceph 16.2: the trash takes an image with its snapshots, protected ones too,
 and gives it back whole. It would also take one that has clones, so these are looked
-for; and it waits 30 s for a killed client that still counts as having it open.
+for; it would also take one that a client writes to, so that watches are looked for,
+which a killed client has for 30 s.
 """
 
 import shlex
@@ -10,11 +11,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from cowpath.core.errors import BusyError, ConflictError, NotFoundError
+from cowpath.core.errors import (
+    BusyError,
+    ConfigError,
+    ConflictError,
+    CowpathError,
+    ForbiddenError,
+    NoSpaceError,
+    NotFoundError,
+)
 from cowpath.core.model import Bytes, Image, ImageId, Leftover, Seconds, image_id
 from cowpath.stores.rbd import _librbd as librbd
 from cowpath.stores.rbd._caps import repair
 from cowpath.stores.rbd._lock import Lock
+from cowpath.stores.rbd._room import intake
 from cowpath.stores.rbd.config import RbdConfig
 
 LOCKS = "cowpath.repair"
@@ -24,7 +34,6 @@ _KEPT_DAYS = 7
 """How long `rbd trash purge` leaves alone what was moved there."""
 
 _DAY: Seconds = 86400
-_LEAST_HOLD: Seconds = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,12 @@ class Leftovers:
                 f"{leftover.where} is not where this site's store has image {name} "
                 f"({where}), and is left alone: ask the site whose it is"
             )
-        self._move(name, leftover, confirm)
+        with self._moving(leftover):
+            self._opened(leftover)
+        self._check(leftover)
+        # Without the lock: Glance may answer late, and a kill meanwhile is no matter.
+        confirm()
+        self._move(name, leftover)
         tool, kept = self._mover, f"{self._pool}/{leftover.rbd_id}"
         if not leftover.rbd_id:
             return (
@@ -92,34 +106,69 @@ class Leftovers:
             f"its name: `{tool} trash restore {kept}`"
         )
 
-    def _move(
-        self, name: ImageId, leftover: RbdLeftover, confirm: Callable[[], None]
+    def _move(self, name: ImageId, leftover: RbdLeftover) -> None:
+        try:
+            with self._moving(leftover):
+                self._move_locked(self._opened(leftover), name, leftover)
+        except NoSpaceError as error:
+            raise self._full(leftover, error) from error
+
+    def _move_locked(
+        self, pool: librbd.Pool, name: ImageId, leftover: RbdLeftover
     ) -> None:
+        # It ends later than any operation of a call that was killed is given up.
+        lock = Lock(pool, LOCKS, name, self._config.surely_over)
+        lock.take()
+        try:
+            self._check(leftover)
+            # By its name it might be a new image by now, had somebody else moved it.
+            lock.renew()
+            librbd.trash(pool, name, _KEPT_DAYS * _DAY)
+        except librbd.ImageNotFound as error:
+            if leftover.rbd_id:
+                raise _gone(leftover) from error
+            raise ConflictError(
+                f"{leftover.where} is a name without an image, which the trash does "
+                f"not take: {leftover.cure}"
+            ) from error
+        except librbd.ImageBusy as error:
+            raise self._busy(leftover) from error
+        finally:
+            lock.leave()
+
+    def _moving(self, leftover: Leftover) -> AbstractContextManager[None]:
         doing = f"move leftover {leftover.where} to the trash"
         caps = f"{repair(self._pool)}, best of a user of its own (repair_rbd_user)"
-        with self._repair.doing(doing, caps=caps):
-            pool = self._repair.pool(self._pool)
-            hold = max(_LEAST_HOLD, 2 * self._config.op_timeout)
-            lock = Lock(pool, LOCKS, name, hold)
-            lock.take()
-            try:
-                self._check(leftover)
-                confirm()
-                # Asking Glance takes time, in which somebody may have come.
-                lock.take()
-                self._check(leftover)
-                librbd.trash(pool, name, _KEPT_DAYS * _DAY)
-            except librbd.ImageNotFound as error:
-                if leftover.rbd_id:
-                    raise _gone(leftover) from error
-                raise ConflictError(
-                    f"{leftover.where} is a name without an image, which the trash "
-                    f"does not take: {leftover.cure}"
-                ) from error
-            except librbd.ImageBusy as error:
-                raise self._busy(leftover) from error
-            finally:
-                lock.leave()
+        return self._repair.doing(doing, caps=caps)
+
+    def _full(self, leftover: Leftover, error: NoSpaceError) -> NoSpaceError:
+        """Return what to do where the pool does not even take a line in its trash."""
+        told: tuple[str, ...] = ()
+        with suppress(CowpathError):
+            told = intake(self._cluster, self._config).ailments
+        why = "; ".join(told) or str(error)
+        return NoSpaceError(
+            f"{leftover.where} stays where it is, for pool {self._pool} takes nothing "
+            f"more, not even the trash's note of an image ({why}): raise the pool's "
+            f"quota (`ceph osd pool set-quota {self._pool} max_bytes|max_objects N`), "
+            f"or where the cluster itself is full, add OSDs or for a moment raise its "
+            f"ratio (`ceph osd set-full-ratio`), or delete images in Glance that "
+            f"nobody needs, then try again"
+        )
+
+    def _opened(self, leftover: RbdLeftover) -> librbd.Pool:
+        """Return the pool as the user of repairs has it."""
+        try:
+            return self._repair.pool(self._pool)
+        except (ForbiddenError, ConfigError) as error:
+            user = self._config.repair_user
+            if not user:
+                raise
+            # The rest of the site works with another user: say which one this is.
+            raise type(error)(
+                f"{leftover.where} is left alone: {error}. [cowpath] repair_rbd_user "
+                f"is {user}"
+            ) from error
 
     def _check(self, leftover: RbdLeftover) -> None:
         """Accept what is still there as it was seen, needed and open nowhere."""
@@ -138,6 +187,28 @@ class Leftovers:
             if present != leftover.present:
                 raise _changed(leftover, f"it has {present} bytes now")
             self._check_unneeded(leftover, seen)
+            self._check_alone(leftover)
+
+    def _check_alone(self, leftover: RbdLeftover) -> None:
+        """Accept a leftover of an image of which none is in the trash yet.
+
+        What has clones there is none: Glance moves there what it deletes under disks.
+        """
+        pool, tool = self._cluster.pool(self._pool), self._tool
+        for rbd_id in librbd.trashed(pool, leftover.image):
+            # A killed call has moved this very one there, and not yet its name.
+            if rbd_id == leftover.rbd_id or librbd.trashed_has_clones(pool, rbd_id):
+                continue
+            kept = f"{self._pool}/{rbd_id}"
+            raise ConflictError(
+                f"{leftover.where} is left alone, for one of the same name is in the "
+                f"trash of pool {self._pool} already, as {rbd_id}, and more of them "
+                f"would fill the pool: see why copies of the image break (Glance's "
+                f"log), then remove that one as a user who may delete images "
+                f"(`{tool} trash rm --force {kept}`; one with snapshots has to be "
+                f"restored and lose them first) and try again; or restore it under "
+                f"another name: `{self._mover} trash restore --image NAME {kept}`"
+            )
 
     def _check_bare(self, leftover: RbdLeftover) -> None:
         """Accept what is still a name without an image."""

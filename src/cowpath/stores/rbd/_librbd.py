@@ -1,15 +1,4 @@
-"""The only importer of rados and rbd: one connection per cluster, errors translated.
-
-Measured on Ceph 16.2: only `client_mount_timeout` bounds connecting, only
-`rados_osd_op_timeout` bounds I/O with a dead OSD, only `rados_mon_op_timeout` bounds
-a command to dead monitors, and opening a pool that does not exist waits for the
-monitors without any bound. The options are set on our own connection only, never in
-QEMU's configuration: a guest's I/O must wait for its OSD.
-
-A client asks where an OSD is only when a request is older than `objecter_timeout`, 10
-seconds in Ceph. One killed with SIGKILL comes back on its old port unnoticed: where
-requests end earlier than that, they fail for ever (seen with `rados_osd_op_timeout` 4).
-"""
+"""The only importer of rados and rbd: one connection per cluster, errors translated."""
 
 import errno
 import json
@@ -26,6 +15,7 @@ import rbd
 
 from cowpath.core.errors import ConfigError, CowpathError
 from cowpath.core.model import Seconds
+from cowpath.stores.rbd._bounds import bounds
 from cowpath.stores.rbd._failures import Doing, meaning, not_connected
 from cowpath.stores.rbd.config import RbdConfig
 
@@ -34,9 +24,11 @@ Error = (rados.Error, rbd.Error)
 ImageNotFound = rbd.ImageNotFound
 ImageBusy = rbd.ImageBusy
 NotAllowed = rbd.PermissionError
+ObjectNotFound = rados.ObjectNotFound
 LockHeld = (rados.ObjectBusy, rados.ObjectExists)
 ImageExists = rbd.ImageExists
 Opened = rbd.Image
+Pool = rados.Ioctx
 Snapshot = tuple[rados.Ioctx, str, str]
 
 # Blocklisted or shut down: this connection never works again, a new one may.
@@ -358,14 +350,6 @@ def got(pool: rados.Ioctx, name: str, prefix: str) -> dict[str, str]:
         return {key: value.decode() for key, value in found}
 
 
-def today() -> float:
-    """Return this host's wall clock, in seconds since the epoch.
-
-    Only to compare with what Ceph keeps in wall-clock time.
-    """
-    return datetime.now(UTC).timestamp()
-
-
 def named(pool: rados.Ioctx, name: str) -> float | None:
     """Return when an image got its name, in seconds since the epoch; None if not.
 
@@ -416,8 +400,36 @@ def has_clones(image: rbd.Image) -> bool:
 
 
 def trash(pool: rados.Ioctx, name: str, keep: Seconds) -> None:
-    """Move an image to the trash, where only force removes it for `keep` seconds."""
-    rbd.RBD().trash_move(pool, name, math.ceil(keep))
+    """Move an image to the trash, where only force removes it for `keep` seconds.
+
+    A name without an image is taken too, where the pool's list has it.
+    """
+    try:
+        rbd.RBD().trash_move(pool, name, math.ceil(keep))
+    except rbd.ImageNotFound as error:
+        # Said also of an image that is there, where the pool is full and has never
+        # had a trash (16.2): the trash cannot be made.
+        with suppress(rbd.ImageNotFound), rbd.Image(pool, name, read_only=True):
+            said = f"{error}, but it is there: the pool's trash could not be made"
+            raise rbd.NoSpace(said, errno=errno.ENOSPC) from error
+        raise
+
+
+def trashed(pool: rados.Ioctx, name: str) -> list[str]:
+    """Return the internal ids of what has a name in the trash."""
+    found = rbd.RBD().trash_list(pool)
+    return sorted(str(each["id"]) for each in found if each["name"] == name)
+
+
+def trashed_has_clones(pool: rados.Ioctx, rbd_id: str) -> bool:
+    """Tell whether an image in the trash has clones, as far as we may look."""
+    try:
+        with rbd.Image(pool, image_id=rbd_id, read_only=True) as image:
+            return has_clones(image)
+    except rbd.PermissionError:
+        return True
+    except rbd.ImageNotFound:
+        return False
 
 
 def touch(pool: rados.Ioctx, name: str) -> None:
@@ -463,7 +475,7 @@ def allocated(image: rbd.Image) -> int:
 
 def _client(config: RbdConfig) -> rados.Rados:
     client = rados.Rados(
-        rados_id=config.user or None, conffile=config.conf, conf=_bounds(config)
+        rados_id=config.user or None, conffile=config.conf, conf=bounds(config)
     )
     try:
         client.connect()
@@ -471,19 +483,6 @@ def _client(config: RbdConfig) -> rados.Rados:
         client.shutdown()
         raise
     return client
-
-
-def _bounds(config: RbdConfig) -> dict[str, str]:
-    # Newer releases take whole seconds only, and read 0 as for ever.
-    operation = str(math.ceil(config.op_timeout))
-    doubt = min(3.0, config.op_timeout / 3)
-    return {
-        "client_mount_timeout": str(math.ceil(config.connect_timeout)),
-        "rados_osd_op_timeout": operation,
-        "rados_mon_op_timeout": operation,
-        "objecter_timeout": f"{doubt:g}",
-        "objecter_tick_interval": f"{doubt / 3:g}",
-    }
 
 
 def _command(

@@ -9,8 +9,8 @@ from cowpath.core.errors import BusyError
 from cowpath.core.model import Seconds
 from cowpath.stores.rbd import _librbd as librbd
 
-_RENEW = 1
-"""LIBRADOS_LOCK_FLAG_RENEW: who holds a lock may take it again."""
+_ONLY_RENEW = 2
+"""LIBRADOS_LOCK_FLAG_MUST_RENEW: refused to whoever does not hold it any more."""
 
 
 class Lock:
@@ -25,18 +25,34 @@ class Lock:
         self._seconds = math.ceil(within)
 
     def take(self) -> None:
-        """Take it, or have it for the whole time again.
+        """Take it.
 
         Raises:
             BusyError: Somebody else holds it.
         """
+        name, lock, _ = self._lock
         try:
-            self._pool.lock_exclusive(*self._lock, "", self._seconds, _RENEW)
+            self._pool.lock_exclusive(*self._lock, "", self._seconds)
         except librbd.LockHeld as error:
-            name, lock, _ = self._lock
             raise BusyError(
                 f"another call holds lock {lock} of object {name}: try again when it "
                 f"is over, or {self._seconds} s after it was killed"
+            ) from error
+
+    def renew(self) -> None:
+        """Have it for the whole time again.
+
+        Raises:
+            BusyError: It has ended, so that somebody else may have had it since.
+        """
+        name, lock, _ = self._lock
+        try:
+            self._pool.lock_exclusive(*self._lock, "", self._seconds, flags=_ONLY_RENEW)
+        except (*librbd.LockHeld, librbd.ObjectNotFound) as error:
+            raise BusyError(
+                f"lock {lock} of object {name} ended {self._seconds} s after it was "
+                f"taken, before its work was done: the cluster is slow (`ceph -s`), or "
+                f"this process was stopped meanwhile: try again"
             ) from error
 
     def leave(self) -> None:

@@ -3,12 +3,17 @@
 import math
 from dataclasses import dataclass
 
-from cowpath.core.model import ImageId, Seconds
+from cowpath.core.model import Bytes, ImageId, Seconds
 
 SKEW: Seconds = 5.0
-"""How far apart the clocks of a compute host and of an OSD may be.
+"""How far the clock of a compute host may be behind that of an OSD."""
 
-A note has its host's time, an RBD image its OSD's, in whole seconds. Where they are
+_CUT: Seconds = 1.0
+"""How far it may be ahead: an RBD image has the time of its making in whole seconds.
+
+No more than that: what was made before a note is not of the call that wrote it, but
+somebody else's, who was first. A note has its host's time (the cluster would tell its
+own in a further round trip, for every disk), an image its OSD's. Where they are
 further apart, a disk of a killed call is not taken for ours: it stays, as anybody's.
 """
 
@@ -20,10 +25,13 @@ class Note:
     Attributes:
         image: The Glance image that it was to be of.
         began: Seconds since the epoch; None in a note of old, which has no time.
+        size: Bytes of that image, as large as librbd makes the disk at first; None
+            in a note of old.
     """
 
     image: str
     began: Seconds | None = None
+    size: Bytes | None = None
 
     def explains(self, made: Seconds, within: Seconds) -> bool:
         """Tell whether that call, which lasted no longer, made what was made then.
@@ -32,19 +40,22 @@ class Note:
         """
         if self.began is None:
             return False
-        return -SKEW <= made - self.began <= within + SKEW
+        return -_CUT <= made - self.began <= within + SKEW
 
 
-def text(image: ImageId, began: Seconds) -> str:
+def text(image: ImageId, began: Seconds, size: Bytes) -> str:
     """Return what is written down."""
-    return f"{image} {began:.3f}"
+    return f"{image} {began:.3f} {size}"
 
 
 def read(written: str) -> Note:
     """Return the note that was written down; without a time if that is none."""
-    image, _, began = written.partition(" ")
+    image, _, rest = written.partition(" ")
+    began, _, size = rest.partition(" ")
     try:
         seconds = float(began)
     except ValueError:
         return Note(image)
-    return Note(image, seconds if math.isfinite(seconds) else None)
+    if not math.isfinite(seconds):
+        return Note(image)
+    return Note(image, seconds, Bytes(int(size)) if size.isdecimal() else None)

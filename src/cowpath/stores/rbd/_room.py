@@ -6,7 +6,7 @@ from typing import Any
 from cowpath.core.errors import ConfigError, UnavailableError
 from cowpath.core.model import Bytes, Capacity, Intake
 from cowpath.stores.rbd import _librbd as librbd
-from cowpath.stores.rbd._health import ailments, is_full
+from cowpath.stores.rbd._health import ailments, free
 from cowpath.stores.rbd.config import RbdConfig
 
 _DIRECTORY = "rbd_directory"
@@ -29,14 +29,7 @@ def intake(cluster: librbd.Cluster, config: RbdConfig) -> Intake:
     if not found and not _answers(cluster, config):
         bound = config.op_timeout
         found = (f"an OSD of pool {name} did not answer within {bound:g} s",)
-    return Intake(Bytes(_free(_stats(cluster, name), pool)), found)
-
-
-def _free(stats: Mapping[str, Any], pool: Mapping[str, Any]) -> int:
-    if is_full(pool):
-        return 0
-    free, quota = int(stats["max_avail"]), int(pool["quota_max_bytes"])
-    return min(free, max(0, quota - int(stats["stored"]))) if quota else free
+    return Intake(free(_stats(cluster, name), pool), found)
 
 
 def _answers(cluster: librbd.Cluster, config: RbdConfig) -> bool:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from cowpath.core.errors import ConfigError
 from cowpath.core.model import Seconds, StoreName
 
+_SLACK: Seconds = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class RbdConfig:
@@ -33,6 +35,11 @@ class RbdConfig:
     connect_timeout: Seconds = 5
     op_timeout: Seconds = 30
     repair_user: str = ""
+
+    @property
+    def surely_over(self) -> Seconds:
+        """Seconds after which who waited for one operation has given up."""
+        return self.op_timeout + _SLACK
 
     def __post_init__(self) -> None:
         """Check names and bounds.

@@ -1,6 +1,5 @@
 """The RBD store: disks are copy-on-write clones of the snapshots that Glance makes."""
 
-import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
@@ -40,6 +39,7 @@ from cowpath.stores.rbd._failures import surely_refused
 from cowpath.stores.rbd._leftovers import Leftovers
 from cowpath.stores.rbd._notes import Note
 from cowpath.stores.rbd._places import parse
+from cowpath.stores.rbd._stumps import Stumps, busy
 from cowpath.stores.rbd.config import RbdConfig
 
 SNAPSHOT = "snap"
@@ -47,9 +47,6 @@ SNAPSHOT = "snap"
 
 _HEAD = 4096
 """Bytes of a base that are looked at."""
-
-_SURELY_OVER = 5.0
-"""Seconds after the bound of an operation: who waits for one has given up."""
 
 _REMEMBERED = 1000
 """Bases; more than a site boots from, few enough to forget all at once."""
@@ -79,6 +76,7 @@ class RbdStore:
         self._config = config
         self._cluster = librbd.Cluster(config)
         self._leftovers = Leftovers(config, self._cluster)
+        self._stumps = Stumps(config, self._cluster)
         self._lock = threading.Lock()
         self._known: dict[Base, Base] = {}
         self._hosts: tuple[RbdHost, ...] = ()
@@ -151,7 +149,7 @@ class RbdStore:
             found = self._described(name, seen)
             # What a killed call left before it was a clone is none: the next makes it.
             bare = not found.base and not found.marked
-            return None if bare and self._begun(name) else found
+            return None if bare and self._stumps.begun(name) else found
         return None
 
     def untouched(self, disk: Disk) -> bool:
@@ -208,7 +206,7 @@ class RbdStore:
             except librbd.ImageNotFound:
                 pass
             except librbd.ImageBusy as error:
-                raise _busy(name) from error
+                raise busy(name) from error
             _intents.forget_all(disks, name)
 
     def disks(self, prefix: str = "") -> Iterator[Disk]:
@@ -304,7 +302,7 @@ class RbdStore:
         """Make the disk, under a note that lasts until it is marked."""
         disks = self._cluster.pool(self._config.pool)
         source = (self._cluster.pool(parent.pool), parent.image, SNAPSHOT)
-        note = _intents.note(disks, name, base.image)
+        note = _intents.note(disks, name, base)
         try:
             self._clone(source, name, note)
         except librbd.Error as error:
@@ -331,54 +329,11 @@ class RbdStore:
         try:
             librbd.clone(source, (disks, name))
         except librbd.ImageExists:
-            others = self._begun(name) - {note}
+            others = self._stumps.begun(name) - {note}
             if not others:
                 raise
-            self._clear(name, others)
+            self._stumps.clear(name, others)
             librbd.clone(source, (disks, name))
-
-    def _clear(self, name: DiskName, notes: set[str]) -> None:
-        """Remove what a call that is surely over left of a disk, and its notes."""
-        disks, bound = self._cluster.pool(self._config.pool), self._config.op_timeout
-        named = librbd.named(disks, name) or -math.inf
-        if librbd.today() - named <= bound + _SURELY_OVER:
-            raise BusyError(
-                f"disk {name} is being made by another call, or one was killed while "
-                f"making it: which of both is known {bound + _SURELY_OVER:g} s after "
-                f"it began"
-            )
-        try:
-            librbd.remove(disks, name)
-        except librbd.ImageBusy as error:
-            raise _busy(name) from error
-        _intents.forget(disks, *notes)
-
-    def _begun(self, name: DiskName) -> set[str]:
-        """Return the notes of the calls that left only what a clone begins as."""
-        disks = self._cluster.pool(self._config.pool)
-        found = _intents.notes(disks, name)
-        if not found or not self._is_stump(name):
-            return set()
-        named = librbd.named(disks, name) or -math.inf
-        return {key for key, note in found.items() if self._explains(note, named)}
-
-    def _is_stump(self, name: DiskName) -> bool:
-        """Tell whether it is what a clone begins as: empty, and nobody's clone yet.
-
-        librbd leaves that where it is killed, or where its OSDs go, in the midst; it
-        may be a name only, without an image.
-        """
-        with (
-            suppress(librbd.ImageNotFound),
-            self._cluster.image(self._config.pool, name) as seen,
-        ):
-            return (
-                librbd.parent(seen) is None
-                and librbd.metadata(seen, _marks.KEY) is None
-                and not librbd.snapshots(seen)
-                and not librbd.allocated(seen)
-            )
-        return True
 
     def _missing(self, base: Base, parent: _Parent, name: DiskName) -> CowpathError:
         """Return why a clone failed because something was not there."""
@@ -433,7 +388,7 @@ class RbdStore:
         return image if ours else None
 
     def _explains(self, note: Note, made: Seconds) -> bool:
-        return note.explains(made, self._config.op_timeout + _SURELY_OVER)
+        return note.explains(made, self._config.surely_over)
 
     def _image_of(self, parent: tuple[str, str, str] | None) -> ImageId | None:
         if parent is None or parent[0] not in self._config.images_pools:
@@ -444,7 +399,7 @@ class RbdStore:
 
     def _check_closed(self, name: DiskName, seen: librbd.Opened) -> None:
         if librbd.watched_by_others(seen, self._cluster.instance()):
-            raise _busy(name)
+            raise busy(name)
 
     def _source(self, name: DiskName) -> RbdSource:
         if not self._hosts:
@@ -471,13 +426,6 @@ def _mark(seen: librbd.Opened) -> _marks.Mark | None:
 
 def _write_mark(opened: librbd.Opened, image: ImageId) -> None:
     opened.metadata_set(_marks.KEY, _marks.Mark(image, opened.id()).text())
-
-
-def _busy(name: DiskName) -> BusyError:
-    return BusyError(
-        f"disk {name} is in use: stop the guest that has it open. What a killed client "
-        f"had open stays so for 30 seconds"
-    )
 
 
 def _gone(base: Base) -> NotFoundError:
