@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -14,7 +16,10 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from cowpath import open_site
 from cowpath.clock import SystemClock
+from cowpath.core.errors import CowpathError
+from lab.processes import Process, find, send
 
 _CHECKOUT = Path(__file__).parents[2]
 _ADMIN = "admin:admin-project:admin"
@@ -34,6 +39,15 @@ class Ran:
     def document(self) -> Any:
         """Return the one JSON document on stdout."""
         return json.loads(self.out)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Return what was told with `--progress json`, line by line."""
+        return [json.loads(line) for line in self.err.splitlines()]
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """Return those of one kind."""
+        return [each for each in self.events if each["event"] == event]
 
 
 class Bench:
@@ -111,6 +125,11 @@ class Bench:
         """Return the stores that have an image."""
         return {*self.show(image)["stores"].split(",")}
 
+    def patch(self, image: str, changes: list[dict[str, Any]]) -> None:
+        """Change an image by JSON patch."""
+        kind = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
+        self.ask("PATCH", f"/v2/images/{image}", json.dumps(changes).encode(), **kind)
+
     def delete(self, image: str) -> None:
         """Delete an image."""
         self.ask("DELETE", f"/v2/images/{image}")
@@ -137,7 +156,82 @@ class Bench:
         """Return how many imports Glance was asked for, accepted or not."""
         return sum(bool(re.match(r"POST \S+/import ", each)) for each in self.log())
 
+    def hold_glance(self) -> None:
+        """Let Glance do nothing, from this very moment on, until `glance_held` ends."""
+        send(self._glance(), signal.SIGSTOP)
+
+    @contextmanager
+    def glance_held(self, until: Callable[[], bool], what: str) -> Iterator[None]:
+        """Hold Glance at the moment when something has come about."""
+        try:
+            self.wait(until, what, every=0.005)
+            self.hold_glance()
+            assert until(), f"{what} was over before Glance could be held"
+            yield
+        finally:
+            send(self._glance(), signal.SIGCONT)
+
+    def terminate_glance(self) -> None:
+        """Have Glance end: what it is at first, and take no further requests."""
+        send(self._glance(), signal.SIGTERM)
+
+    def kill_glance(self) -> None:
+        """Kill Glance where it is, held or not, and start it again."""
+        send(self._glance(), signal.SIGKILL)
+        self.service("glance", "start")
+
+    def _glance(self) -> list[Process]:
+        return find("gunicorn", Path(self.lab["glance"]["access_log"]).parent)
+
+    def staged(self, image: str) -> Path:
+        """Return where Glance stages an image that it copies."""
+        return Path(self.lab["glance"]["access_log"]).parent / "staging" / image
+
+    def tasks(self, image: str) -> list[tuple[str, str]]:
+        """Return the id and state of each of an image's tasks, oldest first."""
+        with closing(self._database()) as database:
+            rows = database.execute(
+                "SELECT id, status FROM tasks WHERE image_id = ? ORDER BY created_at",
+                (image,),
+            )
+            return [(str(task), str(state)) for task, state in rows]
+
+    def age(self, image: str, minutes: int = 61) -> None:
+        """Have an image, and what holds its lock, look untouched for so long."""
+        back = f"-{minutes} minutes"
+        task = self.show(image)["os_glance_import_task"]
+        with closing(self._database()) as database, database:
+            for table, row in (("tasks", task), ("images", image)):
+                database.execute(
+                    f"UPDATE {table} SET updated_at = datetime(updated_at, ?) "  # noqa: S608  # our own words
+                    "WHERE id = ?",
+                    (back, row),
+                )
+
+    def _database(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.lab["glance"]["database"], timeout=30)
+
     # Commands
+
+    def conf(self, folder: Path, *, site: str = EDGE, **more: str | int) -> str:
+        """Write a site's configuration with some values of its own; return its path.
+
+        Args:
+            folder: Where to write it.
+            site: Whose.
+            more: By the name of the option; all that begin with `images_rbd` are in
+                `[libvirt]`, the others in `[cowpath]`.
+        """
+        own = Path(self.lab["sites"][site]).read_text().rstrip().splitlines()
+        # [cowpath] is the last section of a site's configuration.
+        lines = [line for line in own if line.split(" ")[0] not in more]
+        ours = [key for key in more if not key.startswith("images_rbd")]
+        lines += [f"{key} = {more[key]}" for key in ours]
+        lines += ["[libvirt]"]
+        lines += [f"{key} = {more[key]}" for key in more if key not in ours]
+        file = folder / f"{site}-{uuid4().hex[:8]}.conf"
+        file.write_text("\n".join([*lines, ""]))
+        return str(file)
 
     def argv(
         self, *words: str | bytes, conf: str = "", site: str = EDGE
@@ -175,11 +269,11 @@ class Bench:
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def start(
-        self, *words: str, site: str = EDGE, **more: str
+        self, *words: str, conf: str = "", site: str = EDGE, **more: str
     ) -> "subprocess.Popen[str]":
         """Start a cowpath command."""
         return subprocess.Popen(
-            self.argv(*words, site=site),
+            self.argv(*words, conf=conf, site=site),
             env=self.environment(**more),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -227,13 +321,17 @@ class Bench:
         return {"images": images, "files": files}
 
     def wait(
-        self, condition: Callable[[], bool], what: str, within: float = 60
+        self,
+        condition: Callable[[], bool],
+        what: str,
+        within: float = 60,
+        every: float = 0.05,
     ) -> None:
         """Look at a condition until it is true; fails after `within` seconds."""
         end = self._clock.now() + within
         while not condition():
             assert self._clock.now() < end, f"{what} did not come within {within:g} s"
-            self._clock.sleep(0.05)
+            self._clock.sleep(every)
 
     def clear(self) -> None:
         """Remove guests, disks and images that were made."""
@@ -245,12 +343,26 @@ class Bench:
                 with suppress(AssertionError):
                     self.virsh("undefine", name)
             if (self.disks(site) / f"{name}.qcow2").exists():
-                self.run("disk", "delete", name, site=site)
+                self._delete_disk(site, name)
         self._disks.clear()
         for image in [*self._images]:
             with suppress(AssertionError):
                 self.delete(image)
+            self._forget_files(image)
         self._images.clear()
+
+    def _forget_files(self, image: str) -> None:
+        """Remove what broken copies of an image left, which Glance does not know."""
+        for site in self.lab["sites"]:
+            kept = (self.disks(site) / "leftovers").glob(f"{image}.*")
+            for file in (self.glance_file(image, site), *kept):
+                file.unlink(missing_ok=True)
+
+    def _delete_disk(self, site: str, name: str) -> None:
+        # Here: a process for each of many disks takes its time.
+        conf = self.lab["sites"][site]
+        with open_site([conf]) as owner, suppress(CowpathError):
+            owner.delete_disk(name)
 
 
 def tool(*words: str | Path) -> str:
@@ -268,6 +380,25 @@ def follow(lines: Iterable[str], text: str) -> None:
         if text in line:
             return
     raise AssertionError(f"never said {text!r}: {seen}")
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file; 0 where there is none."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
+def finished(process: "subprocess.Popen[str]") -> Ran:
+    """Return what a command that was started left, once it is over.
+
+    Of what it said on stderr, what nobody has read yet.
+    """
+    # `communicate` would lose what Python has read ahead of a line.
+    assert process.stdout
+    assert process.stderr
+    err, out = process.stderr.read(), process.stdout.read()
+    return Ran(process.wait(60), out, err)
 
 
 def noise(mib: int) -> list[bytes]:

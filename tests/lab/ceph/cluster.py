@@ -1,5 +1,6 @@
 """A cluster of the lab, and what can happen to its daemons."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import rbd
 
 _CHECKOUT = Path(__file__).parents[3]
 _TRIES = 6
+_LOOKS = 200
 _UNDO = {"stop": "start", "kill": "start", "pause": "resume"}
 
 
@@ -89,6 +91,81 @@ class Ceph:
 
     def json(self, tool: str, *words: str) -> Any:
         return json.loads(self.run(tool, *words, "--format", "json"))
+
+    @contextmanager
+    def throttled(
+        self, pool: str, bytes_per_second: int, *, what: str = "write"
+    ) -> Iterator[None]:
+        """Have librbd be slow with every image of a pool that is opened meanwhile.
+
+        Args:
+            pool: Which.
+            bytes_per_second: For each image.
+            what: `write` or `read`.
+        """
+        limit = f"rbd_qos_{what}_bps_limit"
+        config = ("config", "pool")
+        self.run("rbd", *config, "set", pool, limit, str(bytes_per_second))
+        try:
+            yield
+        finally:
+            self.run("rbd", *config, "remove", pool, limit)
+
+    @contextmanager
+    def full(self, pool: str) -> Iterator[None]:
+        """Have a pool at its quota; it has to have two objects at least."""
+        self._quota(pool, 1)
+        try:
+            self._until_full(pool, full=True)
+            yield
+        finally:
+            self._quota(pool, 0)
+            self._until_full(pool, full=False)
+
+    def _quota(self, pool: str, objects: int) -> None:
+        words = ("osd", "pool", "set-quota", pool, "max_objects", str(objects))
+        self.run("ceph", *words)
+
+    def _until_full(self, pool: str, *, full: bool) -> None:
+        """Return once the monitors have looked; every question takes a process."""
+        for _ in range(_LOOKS):
+            told = self.run("ceph", "health", "detail")
+            if (f"pool '{pool}' is full" in told) is full:
+                return
+        pytest.fail(f"pool {pool} was never seen full ({full})")
+
+    @contextmanager
+    def may(self, user: str, **caps: str) -> Iterator[None]:
+        """Have a user with other caps; it has its own again afterwards."""
+        entity = f"client.{user}"
+        [has] = self.json("ceph", "auth", "get", entity)
+        self._allow(entity, has["caps"] | caps)
+        try:
+            yield
+        finally:
+            self._allow(entity, has["caps"])
+
+    def _allow(self, entity: str, caps: dict[str, str]) -> None:
+        words = [word for pair in caps.items() for word in pair]
+        self.run("ceph", "auth", "caps", entity, *words)
+
+    def digest(self, pool: str, name: str) -> str:
+        """Return the SHA-256 of an image's bytes."""
+        with self.opened(pool, name) as seen:
+            return hashlib.sha256(seen.read(0, seen.size())).hexdigest()
+
+    def empty_trash(self, pool: str, name: str) -> None:
+        """Remove what has a name in the trash of a pool, with its snapshots."""
+        with self.pool(pool) as opened:
+            thrown = [
+                each["id"]
+                for each in rbd.RBD().trash_list(opened)
+                if each["name"] == name
+            ]
+            for number, rbd_id in enumerate(thrown):
+                back = f"{name}.thrown{number}"
+                rbd.RBD().trash_restore(opened, rbd_id, back)
+                self.drop(pool, back)
 
 
 def service(*words: str) -> None:

@@ -1,7 +1,9 @@
 """A pool of the lab's cluster, looked at with Ceph's own tools only."""
 
 import hashlib
-from collections.abc import Iterator
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
@@ -12,6 +14,7 @@ from cowpath.core.model import Disk, DiskName, ImageId, Location, RbdSource, Sto
 from cowpath.stores.rbd.config import RbdConfig
 from cowpath.stores.rbd.store import RbdStore
 from cowpath.testing.store_doors import StoreDoors
+from lab.waiting import wait_until
 from tests.lab.ceph.cluster import Ceph
 
 EDGE = StoreName("edge")
@@ -59,8 +62,20 @@ class RbdDoors(StoreDoors):
     def put_refused(self, image: ImageId, size: int) -> None:
         self.put(image, bytes(size))
 
-    def kept(self, image: ImageId) -> bool:
-        return image in self.ceph.run("rbd", "trash", "ls", self.images)
+    def kept(self, image: ImageId) -> int:
+        return len(self._thrown(self.images, image))
+
+    def restore(self, said: str) -> None:
+        command = shlex.split(said.split("`")[-2])
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+    def forget_kept(self, image: ImageId) -> None:
+        for rbd_id in self._thrown(self.images, image):
+            self._remove_thrown(self.images, rbd_id)
+
+    def settles(self, condition: Callable[[], bool]) -> bool:
+        # The manager tells the monitors figures every few seconds.
+        return wait_until(condition, within_seconds=60)
 
     def remove(self, image: ImageId) -> None:
         with self.ceph.pool(self.images) as pool:
@@ -160,10 +175,14 @@ class RbdDoors(StoreDoors):
         for pool in (self.vms, self.images):
             for name in self.ceph.names(pool):
                 self.ceph.drop(pool, name)
-            with self.ceph.pool(pool) as opened:
-                thrown = [each["id"] for each in rbd.RBD().trash_list(opened)]
-            for each in thrown:
+            for each in self._thrown(pool):
                 self._remove_thrown(pool, each)
+
+    def _thrown(self, pool: str, name: str = "") -> list[str]:
+        """Return the ids of what is in a pool's trash, by that name only if any."""
+        with self.ceph.pool(pool) as opened:
+            found = rbd.RBD().trash_list(opened)
+            return [each["id"] for each in found if name in ("", each["name"])]
 
     def _remove_thrown(self, pool: str, rbd_id: str) -> None:
         with self.ceph.pool(pool) as opened:

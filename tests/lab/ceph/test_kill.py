@@ -3,12 +3,14 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
 
 from cowpath.core.errors import BusyError, ConflictError
-from cowpath.core.model import ImageId, disk_name
+from cowpath.core.model import Base, Disk, ImageId, disk_name
+from lab.waiting import wait_until
 from tests.lab.bench import noise
 from tests.lab.ceph.ceph_bench import EDGE, VMS, CephBench
 from tests.lab.ceph.cluster import Ceph
@@ -169,7 +171,7 @@ def _note(doors: RbdDoors, seconds_ago: float | None) -> None:
     """Note that the disk is being made; as of old, without a time, if None."""
     value = str(_IMAGE)
     if seconds_ago is not None:
-        value += f" {datetime.now(UTC).timestamp() - seconds_ago:.3f}"
+        value += f" {datetime.now(UTC).timestamp() - seconds_ago:.3f} {_MIB}"
     words = ("setomapval", "cowpath.making", f"{_NAME} 0123", value)
     doors.ceph.run("rados", "-p", doors.vms, *words)
 
@@ -204,7 +206,15 @@ def test_killed_before_the_mark_and_of_the_right_size(
 
 
 @pytest.mark.parametrize(
-    ("seconds_ago", "ours"), [(1, True), (3600, False), (-3600, False), (None, False)]
+    ("seconds_ago", "ours"),
+    [
+        (1, True),
+        (3600, False),
+        # Somebody else, such as Nova, was first; a call that came then was killed.
+        (-3, False),
+        (-3600, False),
+        (None, False),
+    ],
 )
 def test_whose_a_clone_without_a_mark_is(
     doors: RbdDoors, seconds_ago: float | None, *, ours: bool
@@ -242,6 +252,76 @@ def test_an_empty_image_that_no_note_explains_stays(
         doors.store.clone(base, _NAME)
     assert not isinstance(caught.value, BusyError)
     assert doors.everything() == before
+
+
+def _base(doors: RbdDoors) -> Base:
+    doors.put(_IMAGE, b"".join(noise(1)))
+    base = doors.store.find_base(doors.image(_IMAGE, _MIB))
+    assert base is not None
+    return base
+
+
+def test_a_stump_goes_to_the_trash(hasty: RbdDoors) -> None:
+    """Nothing is removed that might be somebody's."""
+    base = _base(hasty)
+    _note(hasty, 0)
+    hasty.ceph.run("rbd", "create", "--size", "1M", f"{hasty.vms}/{_NAME}")
+    stump = hasty.ceph.json("rbd", "info", f"{hasty.vms}/{_NAME}")["id"]
+    assert hasty.store.find_disk(_NAME) is None
+    made: list[Disk] = []
+
+    def over() -> bool:
+        with suppress(BusyError):
+            made.append(hasty.store.clone(base, _NAME))
+        return bool(made)
+
+    assert not over()
+    assert wait_until(over, within_seconds=30)
+    assert made[0].image == _IMAGE
+    assert stump in hasty.ceph.run("rbd", "trash", "ls", hasty.vms)
+    assert hasty.notes() == {}
+
+
+_STRANGERS = {
+    "another size": ("create", "--size", "2M", "{}"),
+    "metadata": ("image-meta", "set", "{}", "owner", "nova"),
+    "a snapshot": ("snap", "create", "{}@theirs"),
+}
+
+
+@pytest.mark.parametrize("what", [*_STRANGERS])
+def test_what_is_no_stump_stays(doors: RbdDoors, what: str) -> None:
+    """Empty, and made while a note says so, but not as librbd leaves a clone."""
+    base, spec = _base(doors), f"{doors.vms}/{_NAME}"
+    _note(doors, 0)
+    if what != "another size":
+        doors.ceph.run("rbd", "create", "--size", "1M", spec)
+    doors.ceph.run("rbd", *(word.format(spec) for word in _STRANGERS[what]))
+    before = doors.everything()
+    found = doors.store.find_disk(_NAME)
+    assert found is not None
+    assert not found.marked
+    with pytest.raises(ConflictError, match=_NAME) as caught:
+        doors.store.clone(base, _NAME)
+    assert not isinstance(caught.value, BusyError)
+    assert doors.everything() == before
+
+
+def test_a_stump_that_is_open_stays(hasty: RbdDoors) -> None:
+    """Where it is written to next, it is no stump any more."""
+    base = _base(hasty)
+    _note(hasty, 0)
+    hasty.ceph.run("rbd", "create", "--size", "1M", f"{hasty.vms}/{_NAME}")
+    before = hasty.everything()
+
+    def open_only() -> bool:
+        with pytest.raises(BusyError) as caught:
+            hasty.store.clone(base, _NAME)
+        return "is in use" in str(caught.value)
+
+    with hasty.ceph.opened(hasty.vms, _NAME, writable=True):
+        assert wait_until(open_only, within_seconds=30)
+        assert hasty.everything() == before
 
 
 def test_a_noted_disk_that_is_open_is_not_marked_yet(doors: RbdDoors) -> None:

@@ -3,16 +3,17 @@
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 
 import pytest
 import rados
 import rbd
 
-from cowpath.core.errors import BusyError, ConflictError, ForbiddenError
+from cowpath.core.errors import BusyError, ConflictError, ForbiddenError, NoSpaceError
 from cowpath.core.model import Image, ImageId, Leftover
+from cowpath.stores.rbd._lock import Lock
 from cowpath.stores.rbd.store import RbdStore
 from lab.waiting import wait_until
 from tests.lab.ceph.cluster import Ceph
@@ -37,6 +38,32 @@ opened.write(b"x", 0)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
+# Moves a leftover, and is killed before or after that is begun.
+_MOVER = """
+import os, signal, sys
+from cowpath.core.model import Image
+from cowpath.stores.rbd import _librbd
+from cowpath.stores.rbd.config import RbdConfig
+from cowpath.stores.rbd.store import RbdStore
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if {step!r} == "move":
+    _librbd.trash = die
+store = RbdStore({config!r})
+found = store.leftover({image!r})
+store.set_aside(found, die if {step!r} == "confirm" else lambda: None)
+"""
+
+
+def _die(doors: RbdDoors, step: str) -> None:
+    program = _MOVER.format(step=step, config=doors.config, image=_image(doors))
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, timeout=60
+    )
+    assert done.returncode == -9, done.stderr
+
 
 def _image(doors: RbdDoors) -> Image:
     return replace(doors.image(_IMAGE, _SIZE, shown=False), stores=frozenset())
@@ -57,15 +84,19 @@ def _never() -> None:
 
 
 def _check_refused(
-    doors: RbdDoors, kind: type[Exception], *words: str, store: RbdStore | None = None
+    doors: RbdDoors,
+    kind: type[Exception],
+    *words: str,
+    store: RbdStore | None = None,
+    confirm: Callable[[], None] = _never,
 ) -> str:
     found, before = _leftover(doors), doors.everything()
     with pytest.raises(kind) as caught:
-        (store or doors.store).set_aside(found, _never)
+        (store or doors.store).set_aside(found, confirm)
     for word in (f"{doors.images}/{_IMAGE}", *words):
         assert word in str(caught.value)
     assert doors.everything() == before
-    assert not doors.kept(_IMAGE)
+    assert doors.kept(_IMAGE) == 0
     return str(caught.value)
 
 
@@ -191,7 +222,7 @@ def test_another_cowpath_has_the_lock(doors: RbdDoors) -> None:
     with doors.ceph.pool(doors.images) as pool:
         pool.lock_exclusive(_LOCKS, str(_IMAGE), "x", "", 300)
         with pytest.raises(BusyError, match="after it was killed"):
-            doors.store.set_aside(found, _never)
+            doors.store.set_aside(found, _yes)
         assert doors.everything() == before
         pool.unlock(_LOCKS, str(_IMAGE), "x")
         pool.lock_exclusive(_LOCKS, "another image", "x", "", 300)
@@ -228,12 +259,130 @@ def test_the_user_of_a_compute_host_may_not(doors: RbdDoors) -> None:
         pool.remove_object(_LOCKS)
     alone = RbdStore(replace(doors.config, repair_user=""))
     try:
-        said = _check_refused(doors, ForbiddenError, "repair_rbd_user", store=alone)
+        said = _check_refused(
+            doors, ForbiddenError, "repair_rbd_user", store=alone, confirm=_yes
+        )
     finally:
         alone.close()
     user = f"client.{doors.config.repair_user}"
     [has] = doors.ceph.json("ceph", "auth", "get", user)
     assert f"mon '{has['caps']['mon']}' osd '{has['caps']['osd']}'" in said
+
+
+def test_killed_while_glance_is_asked(doors: RbdDoors) -> None:
+    """It had no lock: the next call need not wait."""
+    doors.put_leftover(_IMAGE, _SIZE)
+    _die(doors, "confirm")
+    doors.store.set_aside(_leftover(doors), _yes)
+    assert doors.kept(_IMAGE) == 1
+
+
+def test_killed_under_the_lock(hasty: RbdDoors) -> None:
+    """The lock ends soon after the call's operations have."""
+    hasty.put_leftover(_IMAGE, _SIZE)
+    _die(hasty, "move")
+    found = _leftover(hasty)
+    with pytest.raises(BusyError, match="or 9 s after it was killed"):
+        hasty.store.set_aside(found, _yes)
+
+    def over() -> bool:
+        with suppress(BusyError):
+            return bool(hasty.store.set_aside(found, _yes))
+        return False
+
+    assert wait_until(over, within_seconds=30)
+    assert hasty.kept(_IMAGE) == 1
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_lock_that_has_ended_is_noticed(doors: RbdDoors, *, taken: bool) -> None:
+    """Whoever was stopped in the midst must not move what has the name by then."""
+    doors.put_leftover(_IMAGE, _SIZE)
+    before = doors.everything()
+
+    with doors.ceph.pool(doors.images) as pool:
+        ours = Lock(pool, _LOCKS, str(_IMAGE), 1)
+        ours.take()
+        ours.renew()
+
+        def other() -> bool:
+            with suppress(rados.ObjectBusy):
+                pool.lock_exclusive(_LOCKS, str(_IMAGE), "x", "", 300)
+                return True
+            return False
+
+        assert wait_until(other, within_seconds=30)
+        if not taken:
+            pool.unlock(_LOCKS, str(_IMAGE), "x")
+        with pytest.raises(BusyError, match="ended 1 s after it was taken"):
+            ours.renew()
+        if taken:
+            pool.unlock(_LOCKS, str(_IMAGE), "x")
+    assert doors.everything() == before
+
+
+@pytest.mark.parametrize("without", ["trash", "lock"])
+def test_a_full_pool_that_has_never_had_one(hasty: RbdDoors, without: str) -> None:
+    """The leftover itself may have filled it."""
+    hasty.put_leftover(_IMAGE, _SIZE)
+    found, before = _leftover(hasty), hasty.everything()
+    with hasty.ceph.pool(hasty.images) as pool:
+        pool.write_full(_LOCKS, b"")
+        gone = {"trash": "rbd_trash", "lock": _LOCKS}[without]
+        with suppress(rados.ObjectNotFound):
+            pool.remove_object(gone)
+    with hasty.ceph.full(hasty.images):
+        with pytest.raises(NoSpaceError) as caught:
+            hasty.store.set_aside(found, _yes)
+        assert hasty.everything() == before
+    for word in (found.where, "POOL_FULL", f"set-quota {hasty.images}", "in Glance"):
+        assert word in str(caught.value)
+    assert "disk" not in str(caught.value)
+    hasty.store.set_aside(found, _yes)
+    assert hasty.kept(_IMAGE) == 1
+
+
+def test_what_glance_deleted_under_disks_is_no_leftover(doors: RbdDoors) -> None:
+    """With clones of format 2 it goes to the trash too, and does not hinder."""
+    doors.put_refused(_IMAGE, _SIZE)
+    two = "--rbd-default-clone-format=2"
+    base = f"{doors.images}/{_IMAGE}@snap"
+    doors.ceph.run("rbd", "clone", two, base, f"{doors.vms}/a")
+    doors.remove(_IMAGE)
+    assert doors.kept(_IMAGE) == 1
+    doors.put_leftover(_IMAGE, _SIZE)
+    doors.store.set_aside(_leftover(doors), _yes)
+    assert doors.kept(_IMAGE) == 2
+    doors.put_leftover(_IMAGE, _SIZE)
+    said = _check_refused_beside(doors)
+    assert "trash rm --force" in said
+
+
+def test_what_it_says_of_one_that_is_kept(doors: RbdDoors) -> None:
+    """Removing it, and restoring it under another name."""
+    doors.put_leftover(_IMAGE, _SIZE)
+    doors.store.set_aside(_leftover(doors), _yes)
+    doors.put_leftover(_IMAGE, _SIZE)
+    remove, restore = _commands(_check_refused_beside(doors))
+    _run([*("x" if word == "NAME" else word for word in restore)])
+    assert doors.ceph.names(doors.images) == [_IMAGE, "x"]
+    doors.ceph.run("rbd", "trash", "mv", f"{doors.images}/x")
+    doors.ceph.drop(doors.images, "x")
+    doors.store.set_aside(_leftover(doors), _yes)
+    doors.put_leftover(_IMAGE, _SIZE)
+    remove, _ = _commands(_check_refused_beside(doors))
+    _run([*remove, "--keyring", doors.ceph.keyring, "-n", "client.admin"])
+    doors.store.set_aside(_leftover(doors), _yes)
+    assert doors.kept(_IMAGE) == 1
+
+
+def _check_refused_beside(doors: RbdDoors) -> str:
+    found, before, kept = _leftover(doors), doors.everything(), doors.kept(_IMAGE)
+    with pytest.raises(ConflictError, match="in the trash of pool") as caught:
+        doors.store.set_aside(found, _never)
+    assert doors.everything() == before
+    assert doors.kept(_IMAGE) == kept
+    return str(caught.value)
 
 
 def test_the_user_of_repairs_may_not_touch_data(doors: RbdDoors) -> None:
@@ -255,6 +404,37 @@ def test_the_user_of_repairs_may_not_touch_data(doors: RbdDoors) -> None:
     finally:
         client.shutdown()
     assert doors.everything() == before
+
+
+@pytest.mark.parametrize("harm", ["snapshot", "header"])
+def test_what_the_user_of_repairs_can_destroy(doors: RbdDoors, harm: str) -> None:
+    """A known limit of its caps, which docs/rbd-store.md and docs/security.md tell.
+
+    The monitors let everybody remove a pool's self-managed snapshots who may write to
+    any of its objects, and who may take an image's lock may remove its header. Where
+    this fails, Ceph has learned better: tell it there, and narrow the caps.
+    """
+    doors.put(_IMAGE, b"7" * _SIZE)
+    with doors.ceph.opened(doors.images, _IMAGE) as seen:
+        [snapshot], header = seen.list_snaps(), f"rbd_header.{seen.id()}"
+    for user, may in ((doors.config.user, False), (doors.config.repair_user, True)):
+        client = rados.Rados(rados_id=user, conffile=doors.config.conf)
+        client.connect()
+        try:
+            with client.open_ioctx(doors.images) as pool, _refused_unless(may=may):
+                if harm == "snapshot":
+                    pool.remove_self_managed_snap(snapshot["id"])
+                else:
+                    pool.remove_object(header)
+        finally:
+            client.shutdown()
+    with doors.ceph.pool(doors.images) as pool:
+        for each in [each.key for each in pool.list_objects()]:
+            pool.remove_object(each)
+
+
+def _refused_unless(*, may: bool) -> AbstractContextManager[object]:
+    return nullcontext() if may else pytest.raises(rados.PermissionError)
 
 
 def _encoded(text: str) -> bytes:
