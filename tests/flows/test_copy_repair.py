@@ -180,6 +180,24 @@ def test_a_leftover_that_stays_open_is_told_in_the_end(broken: World) -> None:
     assert broken.clock.now() - began < 150
 
 
+class _Gone(MemoryStore):
+    """A store that shows a leftover which cannot be found when it is to be moved."""
+
+    def set_aside(self, leftover: Leftover, confirm: Callable[[], None]) -> str:
+        del confirm
+        raise NotFoundError(f"{leftover.where} is gone")
+
+
+def test_a_leftover_that_is_never_found_is_told_in_the_end(broken: World) -> None:
+    broken.repair = True
+    store = _Gone(MemoryConfig(EDGE))
+    store._files = broken.edge._files
+    broken.stores[EDGE] = store
+    began = broken.clock.now()
+    fails(broken, NotFoundError, "is gone")
+    assert broken.clock.now() - began < 150
+
+
 def test_a_running_copy_s_bytes_are_nobody_s_leftover(world: World) -> None:
     """Whoever took them away on our word would break a copy that goes on."""
     world.patience = Patience(timeout=30)
@@ -394,6 +412,22 @@ def test_no_copy_is_asked_for_a_store_that_takes_nothing(world: World) -> None:
     world.glance.upload("debian")
     fails(world, NoSpaceError, "takes no copy of .* none was asked for: POOL_FULL")
     assert world.asked().count(COPY) == 0
+
+
+class _Mute(MemoryStore):
+    """A store that does not tell of its room."""
+
+    def intake(self) -> Intake:
+        raise UnavailableError("the manager has not reported yet")
+
+
+def test_room_that_is_not_told_matters_where_some_must_stay_free(world: World) -> None:
+    world.stores[EDGE] = _Mute(MemoryConfig(EDGE))
+    world.glance.upload("debian")
+    world.min_free = Bytes(1)
+    fails(world, UnavailableError, "not reported yet")
+    world.min_free = None
+    world.site().place("debian")
 
 
 def test_a_copy_that_runs_already_is_followed_whatever_room_it_leaves(

@@ -178,6 +178,8 @@ class Bench:
     def kill_glance(self) -> None:
         """Kill Glance where it is, held or not, and start it again."""
         send(self._glance(), signal.SIGKILL)
+        # Until it has died it has its port, and the next one would take another.
+        self.wait(lambda: not self._glance(), "Glance's death")
         self.service("glance", "start")
 
     def _glance(self) -> list[Process]:

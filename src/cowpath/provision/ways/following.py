@@ -84,10 +84,18 @@ class Target:
 
         Raises:
             NoSpaceError: It has none, or would leave less.
-            UnavailableError: The store does not say how much it has.
+            UnavailableError: The store does not say how much it has, and must.
         """
-        if self.pool is not None:
-            check_room(image, self.store, self.pool.intake(), self.min_free)
+        if self.pool is None:
+            return
+        try:
+            intake = self.pool.intake()
+        except UnavailableError:
+            # Such as a cluster whose manager has never reported.
+            if self.min_free is None:
+                return
+            raise
+        check_room(image, self.store, intake, self.min_free)
 
     def check_ready(self, image: Image) -> None:
         """Accept a store that a copy can come to, for one that nobody will follow.
@@ -247,11 +255,9 @@ class Following:
 
         try:
             kept = leg.target.bases.set_aside(leftover, confirm)
-        except NotFoundError:
-            return False  # another Cowpath was first, or Glance itself
-        except (*_TRANSIENT, BusyError, CopyBusyError) as error:
-            # Somebody else has just begun to import it, or is at it: the next look
-            # tells, and it may be tried again.
+        except (*_TRANSIENT, NotFoundError, BusyError, CopyBusyError) as error:
+            # Another Cowpath was first or is at it, or an import has just begun: the
+            # next look tells, and it may be tried again.
             self._observer.tell(LookFailed(self._image.id, error, 1))
             stop = leg.watch.not_set_aside(error, self._clock.now())
             if stop is not None:
