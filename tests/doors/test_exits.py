@@ -10,6 +10,7 @@ import pytest
 from cowpath.core import errors
 from cowpath.doors.cli import exits
 from cowpath.doors.cli import session as cli_session
+from cowpath.site import Site
 from tests.doors.desk import IMAGE, Cowpath, Desk
 
 _OTHER = "6f2e1c0a-0000-4000-8000-00000000000b"
@@ -222,3 +223,20 @@ def test_a_bug_says_that_it_is_one(
         assert ran.document["error"]["class"] == "bug"
     else:
         assert ran.out == ""
+
+
+@pytest.mark.parametrize("words", [["disk", "list"], ["disk", "show", "nosuch"]])
+def test_connections_are_let_go_of_however_it_ends(
+    cowpath: Cowpath,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+) -> None:
+    """Ceph's library has threads, which must not outlive the interpreter."""
+    closed: list[Site] = []
+
+    def close(site: Site) -> None:
+        closed.append(site)
+
+    monkeypatch.setattr(Site, "close", close)
+    cowpath(*words)
+    assert len(closed) == 1

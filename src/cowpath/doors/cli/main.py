@@ -118,8 +118,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None, screen: Screen) -> int:
+    run = Session(screen)
     try:
-        result = app(arguments, standalone_mode=False, obj=Session(screen))
+        result = app(arguments, standalone_mode=False, obj=run)
     except CowpathError as error:
         return screen.fail(error)
     except TyperException as error:
@@ -131,6 +132,8 @@ def _run(arguments: list[str] | None, screen: Screen) -> int:
         raise
     except Exception as error:  # noqa: BLE001  # the last door: a bug is reported
         return screen.break_down(error)
+    finally:
+        run.close()
     return _end(screen, result)
 
 

@@ -1,11 +1,13 @@
 """What every verb shares: the options before it, its screen, the site."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 import typer
 
 from cowpath.config import Config, load
+from cowpath.core.errors import CowpathError
 from cowpath.doors.cli.output import Screen
 from cowpath.site import Site
 from cowpath.wiring import build
@@ -18,6 +20,7 @@ class Session:
     screen: Screen = field(default_factory=Screen)
     files: tuple[str, ...] = ()
     cloud: str = ""
+    sites: list[Site] = field(default_factory=list)
 
     def config(self) -> Config:
         """Return the configuration that the options name.
@@ -33,7 +36,14 @@ class Session:
         Raises:
             ConfigError: The configuration is wrong or incomplete.
         """
-        return build(self.config(), self.screen.observer())
+        self.sites.append(build(self.config(), self.screen.observer()))
+        return self.sites[-1]
+
+    def close(self) -> None:
+        """Let go of connections: Ceph's library has threads that outlive ours."""
+        for site in self.sites:
+            with suppress(CowpathError):
+                site.close()
 
 
 def session(context: typer.Context) -> Session:
