@@ -1,5 +1,7 @@
 """How hypothesis runs: the same examples every time, or many new ones for a soak."""
 
+import signal
+
 from hypothesis import HealthCheck, Phase, settings
 
 # A busy machine is no reason to fail, hence no deadline; runs must be repeatable.
@@ -23,3 +25,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("house")
+
+# A shell that starts the tests in the background has Ctrl-C ignored, by us and by
+# every command that we start; some tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
