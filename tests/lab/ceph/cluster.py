@@ -56,14 +56,15 @@ class Ceph:
             return sorted(rbd.RBD().list(opened))
 
     def drop(self, pool: str, name: str) -> None:
-        """Remove an image with its snapshots; absent is fine."""
-        with self.pool(pool) as opened, suppress(rbd.ImageNotFound):
-            with rbd.Image(opened, name) as seen:
+        """Remove an image with its snapshots, or a name that was left without one."""
+        with self.pool(pool) as opened:
+            with suppress(rbd.ImageNotFound), rbd.Image(opened, name) as seen:
                 for snap in seen.list_snaps():
                     if seen.is_protected_snap(snap["name"]):
                         seen.unprotect_snap(snap["name"])
                     seen.remove_snap(snap["name"])
-            rbd.RBD().remove(opened, name)
+            with suppress(rbd.ImageNotFound):
+                rbd.RBD().remove(opened, name)
 
     def client_conf(self, file: Path, keyring: Path | str) -> Path:
         """Write a ceph.conf of a host that uses the cluster; no bounds in it."""
