@@ -21,15 +21,12 @@ from cowpath.core.errors import (
 )
 from cowpath.core.events import CopyAsked, LookFailed
 from cowpath.core.model import (
-    Arrival,
     Base,
     CopyAnswer,
     Image,
     ImageId,
-    Leftover,
     Patience,
 )
-from cowpath.stores.memory import MemoryConfig, MemoryStore
 from cowpath.testing.glance_scripts import (
     Fate,
     Pace,
@@ -41,6 +38,7 @@ from cowpath.testing.glance_scripts import (
     Verb,
     WorkerDies,
 )
+from tests.flows.away import AwayStore
 from tests.flows.world import EDGE, GIB, World
 
 # Longer than any copy, and than all other sites' copies together, can take here.
@@ -165,31 +163,6 @@ class Lagging:
         return self._given[-1][1]
 
 
-class Away(MemoryStore):
-    """A store that does not answer at times."""
-
-    def __init__(self, world: World, whiles: Sequence[tuple[float, float]]) -> None:
-        super().__init__(MemoryConfig(EDGE))
-        self._clock, self._whiles = world.clock, whiles
-
-    def find_base(self, image: Image) -> Base | None:
-        self._check()
-        return super().find_base(image)
-
-    def arrival(self, image: Image) -> Arrival | None:
-        self._check()
-        return super().arrival(image)
-
-    def leftover(self, image: Image) -> Leftover | None:
-        self._check()
-        return super().leftover(image)
-
-    def _check(self) -> None:
-        now = self._clock.now()
-        if any(begin <= now < begin + length for begin, length in self._whiles):
-            raise UnavailableError("the OSDs did not answer in time")
-
-
 class Run:
     """One schedule, played; and what came of it."""
 
@@ -205,7 +178,9 @@ class Run:
         self.world = World(patience=patience, pace=schedule.pace)
         self.world.repair = repair
         self.away: list[tuple[float, float]] = []
-        self.world.stores[EDGE] = Away(self.world, self.away)
+        self.world.stores[EDGE] = AwayStore(
+            self.world, "find_base", "arrival", "leftover", whiles=self.away
+        )
         self.image = self.world.glance.upload("debian")
         self.others = 0
         self.base: Base | None = None

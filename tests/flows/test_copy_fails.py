@@ -20,18 +20,14 @@ from cowpath.core.errors import (
 )
 from cowpath.core.events import BaseFound, CopyFinished, LookFailed
 from cowpath.core.model import (
-    Arrival,
-    Base,
     CopyAnswer,
     Image,
     ImageId,
-    Leftover,
     Location,
     Patience,
     StoreName,
 )
 from cowpath.provision.ensure import ensure_local
-from cowpath.stores.memory import MemoryConfig, MemoryStore
 from cowpath.testing.glance_scripts import (
     Pace,
     Rules,
@@ -43,6 +39,7 @@ from cowpath.testing.glance_scripts import (
     WorkerDies,
 )
 from cowpath.testing.glance_simulator import GlanceSimulator
+from tests.flows.away import AwayStore
 from tests.flows.world import EDGE, GIB, World
 
 COPY, FIND, GET = Verb.COPY, Verb.FIND, Verb.GET
@@ -360,52 +357,19 @@ def test_without_a_way_nothing_is_asked(world: World) -> None:
     assert world.asked() == []
 
 
-class _Hiccups(MemoryStore):
-    """A store that does not answer while `away`, as with an OSD that is out."""
-
-    away = False
-
-    def arrival(self, image: Image) -> Arrival | None:
-        self._check()
-        return super().arrival(image)
-
-    def find_base(self, image: Image) -> Base | None:
-        self._check()
-        return super().find_base(image)
-
-    def _check(self) -> None:
-        if self.away:
-            raise UnavailableError("the OSD does not answer")
-
-
 def test_our_own_store_may_be_away_for_a_while_during_a_copy(world: World) -> None:
-    store = world.stores[EDGE] = _Hiccups(MemoryConfig(EDGE))
+    away = AwayStore(world, "find_base", "arrival", whiles=[(2, 38)])
+    world.stores[EDGE] = away
     image = world.glance.upload("debian")
-
-    def go() -> None:
-        store.away = True
-
-    def come_back() -> None:
-        store.away = False
-
-    world.glance.at(2, go)
-    world.glance.at(40, come_back)
     base = world.site().place("debian")
     assert base.image == image.id
     assert world.clock.now() >= 40
     assert world.all(LookFailed)
 
 
-class _OutOfReach(MemoryStore):
-    """A store that does not tell what lies in it."""
-
-    def leftover(self, image: Image) -> Leftover | None:
-        raise UnavailableError(f"the OSDs did not answer for image {image.id}")
-
-
 def test_nothing_is_asked_for_a_store_that_is_out_of_reach(world: World) -> None:
     """Glance would wait for it for ever; three looks in vain are the end."""
-    world.stores[EDGE] = _OutOfReach(MemoryConfig(EDGE))
+    world.stores[EDGE] = AwayStore(world, "leftover")
     world.glance.upload("debian")
     fails(world, UnavailableError, "the OSDs did not answer")
     assert Verb.COPY not in world.asked()

@@ -27,10 +27,12 @@ from cowpath.core.model import (
 )
 from cowpath.stores.memory import MemoryConfig, MemoryStore
 from cowpath.testing.glance_scripts import Pace, StoreStalls, Verb
+from tests.flows.away import AwayStore
 from tests.flows.world import CENTRAL, EDGE, GIB, SIMILAR, World
 
 COPY, GET = Verb.COPY, Verb.GET
 EDGE2 = StoreName("edge2")
+_ALL = ("territory", "find_base", "arrival", "leftover")
 
 
 class Hooked:
@@ -84,57 +86,30 @@ def test_a_copy_that_began_since_the_list_was_given_is_no_leftover(
     assert sight.leftover is None
 
 
-class _Silent(MemoryStore):
-    """A store that does not answer."""
-
-    asked = 0
-
-    @property
-    def territory(self) -> str:
-        raise UnavailableError("the monitors did not answer")
-
-    def find_base(self, image: Image) -> Base | None:
-        raise UnavailableError(f"the OSDs did not answer for {image.id}")
-
-    def arrival(self, image: Image) -> Arrival | None:
-        self.asked += 1
-        raise UnavailableError(f"the OSDs did not answer for {image.id}")
-
-    def leftover(self, image: Image) -> Leftover | None:
-        raise UnavailableError(f"the OSDs did not answer for {image.id}")
-
-
 def test_a_store_that_does_not_answer_is_a_doubt_and_asked_once_for_a_list(
     world: World,
 ) -> None:
-    store = world.stores[EDGE] = _Silent(MemoryConfig(EDGE))
+    store = world.stores[EDGE] = AwayStore(world, *_ALL)
     for name in ("a", "b", "c"):
         world.glance.upload(name)
     sights = list(world.site().images())
     assert ["did not answer" in (sight.doubt or "") for sight in sights] == [True] * 3
-    assert store.asked == 1
+    assert store.unanswered["arrival"] == 1
     assert "did not answer" in (world.site().image("a").doubt or "")
 
 
 def test_a_store_that_does_not_answer_keeps_no_other_from_its_copy(
     world: World,
 ) -> None:
-    world.stores[EDGE] = _Silent(MemoryConfig(EDGE))
+    world.stores[EDGE] = AwayStore(world, *_ALL)
     world.glance.upload("debian")
     placed = world.site().place_all("debian", ["edge1", "edge10"])
     assert isinstance(placed[EDGE], UnavailableError)
     assert isinstance(placed[SIMILAR], Base)
 
 
-class _Blind(MemoryStore):
-    """A store that shows nothing of what arrives."""
-
-    def arrival(self, image: Image) -> Arrival | None:
-        raise UnavailableError(f"the OSDs did not answer for {image.id}")
-
-
 def test_a_blind_copy_is_told_as_often_as_glance_is_asked(world: World) -> None:
-    world.stores[EDGE] = _Blind(MemoryConfig(EDGE))
+    world.stores[EDGE] = AwayStore(world, "arrival")
     world.glance.upload("debian")
     world.glance.pace = Pace(staging=60)
     world.site().place("debian")

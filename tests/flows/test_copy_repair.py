@@ -29,17 +29,13 @@ from cowpath.core.events import (
     Warned,
 )
 from cowpath.core.model import (
-    Arrival,
     Bytes,
-    Image,
     Intake,
     Leftover,
     Patience,
-    Seconds,
     StoreName,
 )
 from cowpath.stores.memory import MemoryConfig, MemoryStore
-from cowpath.testing.clock import FakeClock
 from cowpath.testing.glance_scripts import (
     Pace,
     Stage,
@@ -50,6 +46,7 @@ from cowpath.testing.glance_scripts import (
     WorkerDies,
     WrongHash,
 )
+from tests.flows.away import AwayStore
 from tests.flows.world import CENTRAL, EDGE, GIB, World
 
 COPY, GET = Verb.COPY, Verb.GET
@@ -326,30 +323,11 @@ def test_long_staging_is_warned_of_and_followed(world: World) -> None:
     assert "Glance may still be staging it" in warned.text
 
 
-class _Away(MemoryStore):
-    """A store that does not answer between two moments, and lets callers wait."""
-
-    def __init__(self, clock: FakeClock, begin: Seconds, end: Seconds) -> None:
-        super().__init__(MemoryConfig(EDGE))
-        self.clock, self.begin, self.end = clock, begin, end
-
-    def _check(self) -> None:
-        if self.begin <= self.clock.now() < self.end:
-            self.clock.sleep(30)
-            raise UnavailableError("the OSDs did not answer in time")
-
-    def arrival(self, image: Image) -> Arrival | None:
-        self._check()
-        return super().arrival(image)
-
-    def intake(self) -> Intake:
-        self._check()
-        return super().intake()
-
-
 def test_a_failure_is_seen_soon_though_our_own_store_is_away(world: World) -> None:
     """Every look at the store waits for its bound; Glance is asked after each."""
-    world.stores[EDGE] = _Away(world.clock, 6, 500)
+    world.stores[EDGE] = AwayStore(
+        world, "arrival", "intake", whiles=[(6, 494)], waits=30
+    )
     world.glance.upload("debian")
     world.glance.pace = Pace(staging=5, storing=100)
     world.glance.plan("edge1", StoreBreaks(0.5))
@@ -414,18 +392,11 @@ def test_no_copy_is_asked_for_a_store_that_takes_nothing(world: World) -> None:
     assert world.asked().count(COPY) == 0
 
 
-class _Mute(MemoryStore):
-    """A store that does not tell of its room."""
-
-    def intake(self) -> Intake:
-        raise UnavailableError("the manager has not reported yet")
-
-
 def test_room_that_is_not_told_matters_where_some_must_stay_free(world: World) -> None:
-    world.stores[EDGE] = _Mute(MemoryConfig(EDGE))
+    world.stores[EDGE] = AwayStore(world, "intake")
     world.glance.upload("debian")
     world.min_free = Bytes(1)
-    fails(world, UnavailableError, "not reported yet")
+    fails(world, UnavailableError, "did not answer in time")
     world.min_free = None
     world.site().place("debian")
 
