@@ -23,6 +23,15 @@ def ensure_local(image: Image, here: SitePorts) -> Base:
     copied = base is None
     if base is None:
         base = _bring(image, here)
+    return accept_base(image, base, here, copied=copied)
+
+
+def accept_base(image: Image, base: Base, here: SitePorts, *, copied: bool) -> Base:
+    """Return the base that was found in this site's store, wherever it came from.
+
+    Raises:
+        UnsuitableError: Its first bytes are another format's.
+    """
     check_head(image, base.head)
     here.observer.tell(BaseFound(base, copied=copied))
     return base

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from cowpath.core.copy_words import unknown_store
 from cowpath.core.errors import CowpathError
-from cowpath.core.events import BaseFound
 from cowpath.core.model import Base, CopyAnswer, Image, StoreName
 from cowpath.core.ports import SitePorts
-from cowpath.core.rules import check_head, check_image
-from cowpath.provision.ensure import ensure_local
+from cowpath.core.rules import check_image
+from cowpath.provision.ensure import accept_base, ensure_local
 
 Outcomes = dict[StoreName, Base | CowpathError]
 
@@ -102,8 +101,6 @@ def _checked(
     if isinstance(outcome, CowpathError):
         return outcome
     try:
-        check_head(image, outcome.head)
+        return accept_base(image, outcome, here, copied=not image.is_in(here.store))
     except CowpathError as error:
         return error
-    here.observer.tell(BaseFound(outcome, copied=not image.is_in(here.store)))
-    return outcome
