@@ -66,6 +66,10 @@ class Cluster:
     def _record(self) -> Path:
         return self.folder / "cluster.json"
 
+    @property
+    def _pools_record(self) -> Path:
+        return self.folder / "pools-made"
+
     def keyring(self, user: str) -> Path:
         """Return the file with a user's key."""
         return self.etc / f"ceph.client.{user}.keyring"
@@ -170,6 +174,19 @@ class Cluster:
         """Make the pools that are missing, and see that they can be written to."""
         self._configure(self.identity)
         self._ask("pools", *POOLS)
+        self._pools_record.touch()
+
+    def wait_for_pools(self) -> None:
+        """Wait for them, where somebody else is making them.
+
+        Raises:
+            LabError: Nobody made them.
+        """
+        if not wait_until(
+            self._pools_record.exists, within_seconds=_POOLS_WITHIN_SECONDS
+        ):
+            message = f"Cluster {self.name} has no pools: `up` makes them."
+            raise LabError(message)
 
     def _ask(self, *words: str) -> None:
         lab = Path(__file__).parent

@@ -59,17 +59,20 @@ class Identity:
         return self.port + _FIRST_DAEMON_PORT, self.port + _PORTS_OF_A_CLUSTER - 1
 
 
-def port_blocks(which: int, clusters: int) -> list[range]:
+def port_blocks(
+    which: int, clusters: int, first_port: int = _FIRST_PORT
+) -> list[range]:
     """Return the blocks of ports from which a cluster may take one.
 
     Args:
         which: The cluster's number, from 0: no two clusters share a block.
         clusters: How many there are.
+        first_port: Where the blocks of their kind of lab begin.
     """
     return [
         range(first, first + _PORTS_OF_A_CLUSTER)
         for first in (
-            _FIRST_PORT + _PORTS_OF_A_CLUSTER * block
+            first_port + _PORTS_OF_A_CLUSTER * block
             for block in range(which, _BLOCKS, clusters)
         )
     ]

@@ -36,7 +36,7 @@ class CephLab:
         stores = RbdStores(layout, self._monitors)
         self._glance = Glance(layout, stores, _GLANCE_PORTS)
         self._proxy = FaultProxy(layout, self._glance.port_record, _PROXY_PORTS)
-        self._libvirtd = Libvirtd(layout, _libvirt_mode())
+        self._libvirtd = Libvirtd(layout.libvirt, _libvirt_mode())
         self._guest = StandardGuest(layout)
 
     @property
@@ -83,6 +83,9 @@ class CephLab:
         ]
         return (*pools, *secrets, Step("guest", self._guest.ensure))
 
+    def begin(self) -> None:
+        """Nothing: each service decides for itself."""
+
     def publish(self) -> None:
         """Write lab.json and what it points to."""
         layout, uri = self._layout, self._libvirtd.uri
@@ -93,7 +96,9 @@ class CephLab:
             facts={
                 "glance": self._glance.describe(),
                 "proxy": self._proxy.describe(),
-                "clusters": {each.name: _describe(each) for each in self._monitors},
+                "clusters": {
+                    each.name: describe_cluster(each) for each in self._monitors
+                },
                 "stores": {FILES_STORE: str(layout.store(FILES_STORE))},
                 "libvirt_uri": uri,
                 "guest": self._guest.describe(),
@@ -112,14 +117,18 @@ def _monitors(layout: Layout) -> Mapping[Cluster, Monitor]:
     return {cluster: Monitor(cluster) for cluster in clusters}
 
 
-def _describe(cluster: Cluster) -> dict[str, object]:
+def describe_cluster(cluster: Cluster) -> dict[str, object]:
+    """Return what lab.json says of a cluster."""
     identity = cluster.identity
+    paths = {user: cluster.keyring(user) for user in USERS}
+    # A cluster of an older checkout does not know all of them.
+    keyrings = {user: str(path) for user, path in paths.items() if path.exists()}
     return {
         "fsid": identity.fsid,
         "conf": str(cluster.client_conf),
         "mon_host": identity.monitors,
         "admin_keyring": str(cluster.keyring("admin")),
-        "keyrings": {user: str(cluster.keyring(user)) for user in USERS},
+        "keyrings": keyrings,
         "secret_uuid": identity.secret_uuid,
         "images_pool": IMAGES_POOL,
         "vms_pool": VMS_POOL,

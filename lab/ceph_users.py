@@ -72,6 +72,16 @@ USERS: Mapping[str, User] = {
             f"allow x pool={IMAGES_POOL} object_prefix cowpath.",
         },
     ),
+    # What Nova's own documentation asks for, so that a direct snapshot can be made and
+    # protected in Glance's pool. `cowpath` does with less.
+    "nova": User(
+        "Nova: clones images into disks, and makes images of them.",
+        {
+            "mon": "profile rbd",
+            "osd": f"profile rbd pool={VMS_POOL}, profile rbd pool={IMAGES_POOL}",
+            "mgr": f"profile rbd pool={VMS_POOL}, profile rbd pool={IMAGES_POOL}",
+        },
+    ),
     # The monitors' profile rbd-read-only would let it blocklist other clients. An
     # image's clones are looked for in every pool, whoever may read that pool.
     "cowpath-ro": User(

@@ -15,6 +15,7 @@ from lab.files import alone
 from lab.files_lab import FilesLab
 from lab.kinds import KINDS, Lab, best
 from lab.layout import standard
+from lab.nova import STOCK
 from lab.services import State
 from lab.waiting import Stopwatch
 
@@ -61,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     add = partial(_add, verbs_of)
     _packages_words(add("packages", _packages, "what this machine lacks"))
     add("best", _best, "print the best kind that this machine can have")
-    _kind_word(add("up", _up, "make what is missing, start what is not running"))
+    up = add("up", _up, "make what is missing, start what is not running")
+    _kind_word(up)
+    _stock_word(up)
     _kind_word(add("down", _down, "stop everything; the data stays"))
     keeps = "stop everything and remove the data; lab/run/cache/ stays"
     _kind_word(add("wipe", _wipe, keeps))
@@ -123,7 +126,16 @@ def _service_words(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SECTION.KEY=VALUE",
-        help="with start: for this start only; a running glance is started again",
+        help="with start: for this start only; a running service is started again",
+    )
+    _stock_word(parser)
+
+
+def _stock_word(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--stock",
+        action="store_true",
+        help="computes run Nova's own nova-compute, not cowpath-nova-compute",
     )
 
 
@@ -166,7 +178,7 @@ def _up(chosen: argparse.Namespace) -> int:
     watch = Stopwatch()
     lab = KINDS[chosen.kind]()
     with alone(lab.layout.lock):
-        verbs.up(lab, _say)
+        verbs.up(lab, _say, stock=chosen.stock)
     for service in lab.services:
         _say(f"{service.name} is at {service.address}")
     _say(f"{lab.layout.manifest} has the rest; up in {watch.seconds:.1f} s")
@@ -210,7 +222,8 @@ def _status(chosen: argparse.Namespace) -> int:
 
 def _service(chosen: argparse.Namespace) -> int:
     def change(lab: Lab) -> None:
-        verbs.act(lab, chosen.name, chosen.action, chosen.settings)
+        settings = [*chosen.settings, *([STOCK] if chosen.stock else [])]
+        verbs.act(lab, chosen.name, chosen.action, settings)
 
     return _changed(KINDS[chosen.kind](), change)
 

@@ -247,7 +247,7 @@ def _table(*rows: tuple[str, object]) -> None:
 def main() -> int:
     """Start the lab where it is not up, and play."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kind", choices=sorted(KINDS), default=FilesLab.kind)
+    parser.add_argument("--kind", choices=sorted(_KINDS), default=FilesLab.kind)
     lab = KINDS[parser.parse_args().kind]()
     say(f"starting the lab, kind {lab.layout.kind}: {_KINDS[lab.layout.kind]}")
     try:

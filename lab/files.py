@@ -55,3 +55,10 @@ def alone(lock: Path) -> Iterator[None]:
             print("waiting for another command of the lab …", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def scratch(parent: Path) -> Iterator[Path]:
+    """Give a folder beside others that is gone afterwards."""
+    with tempfile.TemporaryDirectory(dir=parent) as name:
+        yield Path(name)

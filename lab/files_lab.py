@@ -27,7 +27,7 @@ class FilesLab:
         self._layout = standard(self.kind)
         self._glance = Glance(self._layout, FileStores(self._layout), _GLANCE_PORTS)
         self._proxy = FaultProxy(self._layout, self._glance.port_record, _PROXY_PORTS)
-        self._libvirtd = Libvirtd(self._layout, Session())
+        self._libvirtd = Libvirtd(self._layout.libvirt, Session())
         self._guest = StandardGuest(self._layout)
 
     @property
@@ -49,6 +49,9 @@ class FilesLab:
     def goods(self) -> Sequence[Step]:
         """The standard guest."""
         return (Step("guest", self._guest.ensure),)
+
+    def begin(self) -> None:
+        """Nothing: each service decides for itself."""
 
     def publish(self) -> None:
         """Write lab.json and what it points to."""

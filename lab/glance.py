@@ -2,15 +2,14 @@
 
 import http.client
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from lab import glance_config
 from lab.errors import LabError
 from lab.files import ini, read, write
+from lab.glance_kits import Alone, Kit
 from lab.glance_stores import Stores
-from lab.glance_venv import GlanceVenv
 from lab.layout import Layout
 from lab.ports import HOST, first_free, is_free
 from lab.processes import Process, end, find, spawn
@@ -27,19 +26,22 @@ class Glance:
 
     name = "glance"
 
-    def __init__(self, layout: Layout, stores: Stores, ports: range) -> None:
+    def __init__(
+        self, layout: Layout, stores: Stores, ports: range, kit: Kit | None = None
+    ) -> None:
         """Know where it lies; nothing is made yet.
 
         Args:
             layout: Where the lab lies.
             stores: What it keeps images in.
             ports: One of them will be its own.
+            kit: What else it stands on; nothing but itself by default.
         """
         self._layout = layout
         self._stores = stores
         self._ports = ports
         self._home = layout.glance
-        self._venv = GlanceVenv(layout.cache)
+        self._kit = kit or Alone(layout)
 
     @property
     def url(self) -> str:
@@ -71,19 +73,14 @@ class Glance:
         """The folder with glance-api.conf."""
         return self._home / "etc"
 
-    @property
-    def database(self) -> Path:
-        """The SQLite file."""
-        return self._home / "glance.sqlite"
-
-    def describe(self) -> dict[str, str]:
+    def describe(self) -> dict[str, object]:
         """Return what lab.json says of it."""
         return {
             "url": self.url,
             "log": str(self.log),
             "access_log": str(self.access_log),
             "config_dir": str(self.config_dir),
-            "database": str(self.database),
+            **self._kit.describe(),
         }
 
     @property
@@ -109,8 +106,8 @@ class Glance:
         return bool(masters) and self._is_whole() and _lists_versions(self._kept_port())
 
     def _is_whole(self) -> bool:
-        needed = [self.database, self.config_dir / "glance-api.conf", *self._folders()]
-        return all(path.exists() for path in needed)
+        own = [self.config_dir / "glance-api.conf", *self._folders()]
+        return all(path.exists() for path in (*self._kit.needed, *own))
 
     def start(self, settings: Sequence[str] = ()) -> None:
         """Make its environment, database and configuration, and start it."""
@@ -119,40 +116,32 @@ class Glance:
         conf = ini(glance_config.override(sections, settings))
         if self.answers() and read(self.config_dir / "glance-api.conf") == conf:
             return
-        self._venv.ensure()
+        self._kit.venv.ensure()
         self._stores.ensure()
         self.stop()
         for folder in self._folders():
             folder.mkdir(parents=True, exist_ok=True)
-        self._make_database()
+        self._kit.prepare()
         write(self.port_record, f"{port}\n")
         write(self.config_dir / "glance-api.conf", conf)
-        write(self.config_dir / "paste.ini", glance_config.PASTE)
+        write(self.config_dir / "paste.ini", self._kit.paste())
         write(self._home / "gunicorn.conf.py", glance_config.gunicorn(self._home, port))
         self._spawn()
 
     def _configuration(self, port: int) -> glance_config.Sections:
         url = f"http://{HOST}:{port}"
-        return glance_config.standard(self._layout, url, self._stores.backends)
+        standard = glance_config.standard(self._layout, url, self._stores.backends)
+        return glance_config.merge(standard, self._kit.sections)
 
     def _folders(self) -> list[Path]:
         own = [self._home / name for name in ("staging", "tasks", "locks", "etc")]
         return [*self._stores.folders, *own]
 
-    def _make_database(self) -> None:
-        if not self.database.exists():
-            half_made = self.database.with_suffix(".new")
-            shutil.copyfile(self._venv.empty_database(), half_made)
-            half_made.replace(self.database)
-
     def _spawn(self) -> None:
-        python_path = [
-            Path(__file__).with_name("glance_site"),
-            *self._stores.python_path,
-        ]
+        python_path = [*self._kit.python_path, *self._stores.python_path]
         started = spawn(
             [
-                self._venv.program("gunicorn"),
+                self._kit.venv.program("gunicorn"),
                 "--config",
                 str(self._home / "gunicorn.conf.py"),
             ],

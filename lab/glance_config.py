@@ -9,9 +9,11 @@ from lab.layout import DEFAULT_STORE, Layout
 
 Sections = dict[str, dict[str, str]]
 
-PASTE = """\
-[pipeline:glance-api-lab]
-pipeline = versionnegotiation labauth context rootapp
+_APPLICATION = "glance.wsgi.api:application"
+
+_PASTE = """\
+[pipeline:glance-api-{flavor}]
+pipeline = versionnegotiation whoisit context rootapp
 
 [composite:rootapp]
 paste.composite_factory = glance.api:root_app_factory
@@ -31,9 +33,20 @@ glance.api.middleware.version_negotiation:VersionNegotiationFilter.factory
 [filter:context]
 paste.filter_factory = glance.api.middleware.context:ContextMiddleware.factory
 
-[filter:labauth]
-paste.filter_factory = lab_auth:filter_factory
+[filter:whoisit]
+paste.filter_factory = {factory}
+delay_auth_decision = true
 """
+
+
+def paste(flavor: str, factory: str) -> str:
+    """Return a pipeline with one flavour.
+
+    Args:
+        flavor: What [paste_deploy] calls it.
+        factory: Of the middleware that knows who is asking.
+    """
+    return _PASTE.format(flavor=flavor, factory=factory)
 
 
 def standard(layout: Layout, url: str, backends: Sequence[Backend]) -> Sections:
@@ -63,8 +76,7 @@ def standard(layout: Layout, url: str, backends: Sequence[Backend]) -> Sections:
         **{backend.name: dict(backend.options) for backend in backends},
         "os_glance_staging_store": {DATADIR: str(home / "staging")},
         "os_glance_tasks_store": {DATADIR: str(home / "tasks")},
-        "database": {"connection": f"sqlite:///{home / 'glance.sqlite'}?timeout=30"},
-        "paste_deploy": {"flavor": "lab", "config_file": str(home / "etc/paste.ini")},
+        "paste_deploy": {"config_file": str(home / "etc/paste.ini")},
         "task": {"work_dir": str(home / "tasks")},
         # With the default, parallel, a SIGTERM breaks a running copy and leaves its
         # import lock behind.
@@ -74,6 +86,12 @@ def standard(layout: Layout, url: str, backends: Sequence[Backend]) -> Sections:
         "image_import_opts": {"image_import_plugins": "['image_conversion']"},
         "image_conversion": {"output_format": "raw"},
     }
+
+
+def merge(sections: Sections, more: Sections) -> Sections:
+    """Return a configuration with keys and values added."""
+    names = [*sections, *(name for name in more if name not in sections)]
+    return {name: {**sections.get(name, {}), **more.get(name, {})} for name in names}
 
 
 def override(sections: Sections, settings: Iterable[str]) -> Sections:
@@ -97,21 +115,25 @@ def override(sections: Sections, settings: Iterable[str]) -> Sections:
     return result
 
 
-def gunicorn(home: Path, port: int) -> str:
+def gunicorn(
+    home: Path, port: int, application: str = _APPLICATION, *, threads: int = 16
+) -> str:
     """Return gunicorn's configuration file.
 
     Args:
-        home: Glance's folder in the lab.
+        home: The service's folder in the lab.
         port: Where to listen, on the loopback address.
+        application: What it serves.
+        threads: How many requests at once.
     """
     settings: dict[str, object] = {
         # It becomes the processes' title, by which the lab finds them.
         "proc_name": f"{home}/",
-        "wsgi_app": "glance.wsgi.api:application",
+        "wsgi_app": application,
         "bind": f"127.0.0.1:{port}",
         "workers": 1,
         "worker_class": "gthread",
-        "threads": 16,
+        "threads": threads,
         # Copies run in the worker, longer than any request may.
         "timeout": 0,
         "graceful_timeout": 120,

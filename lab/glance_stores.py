@@ -1,21 +1,17 @@
 """What Glance keeps its images in, by kind of lab."""
 
-import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lab import bindings
 from lab.ceph_cluster import Cluster
 from lab.ceph_daemons import Monitor
 from lab.ceph_users import IMAGES_POOL
-from lab.errors import LabError
 from lab.layout import FILES_STORE, SITES, Layout
 
 DATADIR = "filesystem_store_datadir"
-
-_SYSTEM_PACKAGES = Path("/usr/lib/python3/dist-packages")
-_BINDINGS = ("rados", "rbd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,30 +103,9 @@ class RbdStores:
 
     def ensure(self) -> None:
         """Bring the bindings, and wait for the clusters: Glance asks for their fsid."""
-        self._link_bindings()
+        bindings.link(self._bindings, bindings.CEPH)
         for monitor in self._clusters.values():
             monitor.wait()
-
-    def _link_bindings(self) -> None:
-        """Show Glance's environment the two libraries that have no wheels.
-
-        Raises:
-            LabError: They are not there, or not for this Python.
-        """
-        suffix = sysconfig.get_config_var("EXT_SUFFIX")
-        self._bindings.mkdir(parents=True, exist_ok=True)
-        for name in _BINDINGS:
-            library = _SYSTEM_PACKAGES / f"{name}{suffix}"
-            if not library.exists():
-                message = (
-                    f"There is no {library}: Ceph's binding is for the machine's own "
-                    "Python. Run the lab by it: /usr/bin/python3 -m lab up --kind "
-                    f"ceph (Debian's package python3-{name} has it)."
-                )
-                raise LabError(message)
-            link = self._bindings / library.name
-            link.unlink(missing_ok=True)
-            link.symlink_to(library)
 
 
 def _rbd(cluster: Cluster) -> dict[str, str]:

@@ -143,11 +143,19 @@ def make(cache: Path, out: Path, wish: Wanted) -> Guest:
 class StandardGuest:
     """The guest that every lab has, as raw and as qcow2."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, stay: bool = False) -> None:
+        """Know where it lies; nothing is made yet.
+
+        Args:
+            layout: Where the lab lies.
+            stay: Whether it stays up.
+        """
+        name = "guest-stay" if stay else "guest"
         self._cache = layout.cache
-        self._record = layout.guest / "guest.json"
-        self.raw = layout.guest / "guest.raw"
-        self.qcow2 = layout.guest / "guest.qcow2"
+        self._stay = stay
+        self._record = layout.guest / f"{name}.json"
+        self.raw = layout.guest / f"{name}.raw"
+        self.qcow2 = layout.guest / f"{name}.qcow2"
 
     def known(self) -> Guest | None:
         """Return what was made, or None where it is missing or half made."""
@@ -160,7 +168,7 @@ class StandardGuest:
         """Make it where it is missing."""
         if self.known():
             return
-        guest = make(self._cache, self.raw, wanted())
+        guest = make(self._cache, self.raw, wanted(stay=self._stay))
         half_made = self.qcow2.with_suffix(".new")
         formats = ["-f", "raw", "-O", "qcow2"]
         run([need("qemu-img"), "convert", *formats, str(self.raw), str(half_made)])

@@ -10,6 +10,7 @@ from typing import Protocol
 from lab.ceph_lab import CephLab
 from lab.files_lab import FilesLab
 from lab.layout import Layout
+from lab.openstack_lab import OpenstackLab
 from lab.packages import NEEDS, missing
 from lab.programs import locate
 from lab.services import Service, Step
@@ -34,6 +35,13 @@ class Lab(Protocol):
     def goods(self) -> Sequence[Step]:
         """What else it makes; each waits for the services that it needs."""
 
+    def begin(self) -> None:
+        """Decide what all services have to know, before the first is started.
+
+        Raises:
+            LabError: This machine cannot have it.
+        """
+
     def publish(self) -> None:
         """Tell clients where everything is."""
 
@@ -41,6 +49,7 @@ class Lab(Protocol):
 KINDS: dict[str, Callable[[], Lab]] = {
     FilesLab.kind: FilesLab,
     CephLab.kind: CephLab,
+    OpenstackLab.kind: OpenstackLab,
 }
 
 

@@ -3,6 +3,7 @@
 import os
 import pwd
 import sys
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,7 @@ from lab.files import read, write
 from lab.programs import clean_environment, need, run
 
 _VIEW = Path(__file__).with_name("private_view.py")
+_HOSTS = uuid.UUID("0c7b5a0e-3f0e-4a53-9d0b-6f1f6f1d3c11")
 
 _LIBVIRTD_CONF = """\
 listen_tls = 0
@@ -124,6 +126,15 @@ class System:
 
     driver = "system"
 
+    def __init__(self, host: str = "") -> None:
+        """Know whose daemon it is.
+
+        Args:
+            host: The name and the identity of the host that it takes itself to be on;
+                the machine's own by default.
+        """
+        self._host = host
+
     def socket(self, home: Path) -> Path:
         """In the lab's folder, which is the same inside and outside."""
         return home / "sockets/libvirt-sock"
@@ -133,7 +144,7 @@ class System:
         view = home / "view"
         conf = home / "libvirtd.conf"
         sockets = _SYSTEM_LIBVIRTD_CONF.format(sockets=short_home / "sockets")
-        write(conf, _LIBVIRTD_CONF + sockets)
+        write(conf, _LIBVIRTD_CONF + sockets + self._identity())
         write(view / "etc/libvirt/qemu.conf", _QEMU_CONF + _SYSTEM_QEMU_CONF)
         for folder in ("run/lock", "var/lib", "var/cache", "var/log"):
             (view / folder).mkdir(parents=True, exist_ok=True)
@@ -146,7 +157,16 @@ class System:
             known = read(Path("/etc") / name)
             more = "" if "\nlibvirt-qemu:" in known else f"{line}\n"
             write(view / "etc" / name, known + more)
+        if self._host:
+            write(view / "etc/hostname", f"{self._host}\n")
+            write(view / "etc/hosts", f"127.0.0.1 {self._host}\n127.0.0.1 localhost\n")
         return conf
+
+    def _identity(self) -> str:
+        """Say which machine it is on: two hosts of a cloud must not be the same."""
+        if not self._host:
+            return ""
+        return f'host_uuid = "{uuid.uuid5(_HOSTS, self._host)}"\n'
 
     def environment(self, short_home: Path) -> Mapping[str, str]:
         """Nothing but a home."""
@@ -155,7 +175,8 @@ class System:
     def command(self, home: Path) -> list[str]:
         """Make it see the lab's folders in the place of the machine's."""
         private = ["--mount", "--propagation", "private"]
-        unshare = _allowed([need("unshare"), *private], "mount namespace")
+        name = ["--uts"] if self._host else []
+        unshare = _allowed([need("unshare"), *private, *name], "mount namespace")
         return [*unshare, sys.executable, str(_VIEW), str(home / "view")]
 
 

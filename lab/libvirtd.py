@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 from lab.errors import LabError
 from lab.files import read, write
-from lab.layout import Layout
 from lab.libvirt_modes import Mode
 from lab.processes import Process, end, find, spawn
 from lab.programs import clean_environment, need, run, tail
@@ -27,21 +26,22 @@ _REAPER = Path(__file__).with_name("reaper.py")
 _START_WITHIN_SECONDS = 20.0
 _STOP_WITHIN_SECONDS = 10.0
 _PROBE_WITHIN_SECONDS = 120.0
+_OTHERS_WITHIN_SECONDS = 60.0
 
 
 class Libvirtd:
     """The lab's libvirtd."""
 
-    name = "libvirtd"
-
-    def __init__(self, layout: Layout, mode: Mode) -> None:
+    def __init__(self, home: Path, mode: Mode, name: str = "libvirtd") -> None:
         """Know where it lies; nothing is made yet.
 
         Args:
-            layout: Where the lab lies.
+            home: Its folder.
             mode: How it is run.
+            name: What the command line calls it.
         """
-        self._home = layout.libvirt
+        self.name = name
+        self._home = home
         self._mode = mode
         self._link_record = self._home / "short-path"
 
@@ -89,10 +89,21 @@ class Libvirtd:
                 return False
         return True
 
+    def wait(self) -> None:
+        """Wait for it, where somebody else is starting it.
+
+        Raises:
+            LabError: It does not answer.
+        """
+        if not wait_until(self.answers, within_seconds=_OTHERS_WITHIN_SECONDS):
+            message = f"{self.name} does not answer. Its log: {self.log}"
+            raise LabError(message)
+
     def start(self, settings: Sequence[str] = ()) -> None:
         """Make its folders and configuration, and start it."""
         if settings:
-            raise LabError("libvirtd takes no --set; only glance does.")
+            message = f"{self.name} takes no --set."
+            raise LabError(message)
         if self.processes() and self.answers():
             return
         self.stop()

@@ -1,9 +1,10 @@
 """What a lab tells its clients: `lab.json`, clouds.yaml, a site's configuration."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lab.files import write
+from lab.keystone import REGION, credentials
 from lab.layout import DEFAULT_STORE, Layout
 
 CLOUDS = {
@@ -39,6 +40,46 @@ def clouds_yaml(url: str) -> str:
         for name, token in CLOUDS.items()
     }
     return json.dumps({"clouds": clouds}, indent=2) + "\n"
+
+
+def keystone_clouds(auth_url: str, users: Sequence[str]) -> Mapping[str, object]:
+    """Return clouds named after users, whose projects have their names too.
+
+    Args:
+        auth_url: Of Keystone.
+        users: Who they are.
+    """
+    return {
+        f"lab-{user}": {
+            "auth": {**credentials(auth_url), "username": user, "project_name": user},
+            "region_name": REGION,
+            "identity_api_version": 3,
+            # Servers without networks, and volumes that nobody has.
+            "compute_api_version": "2.90",
+        }
+        for user in users
+    }
+
+
+def publish_cloud(
+    layout: Layout, clouds: Mapping[str, object], facts: Mapping[str, object]
+) -> None:
+    """Write clouds.yaml, then lab.json.
+
+    Args:
+        layout: Where the lab lies.
+        clouds: By name; JSON is YAML.
+        facts: What the kind has to say.
+    """
+    text = json.dumps({"clouds": clouds}, indent=2) + "\n"
+    write(layout.clouds_yaml, text, mode=_PRIVATE)
+    described = {
+        "kind": layout.kind,
+        **facts,
+        "clouds_yaml": str(layout.clouds_yaml),
+        "clouds": list(clouds),
+    }
+    write(layout.manifest, json.dumps(described, indent=2) + "\n")
 
 
 def publish(

@@ -130,10 +130,19 @@ _CEPH = (
     _file("QEMU's RBD driver", "/usr/lib/*/qemu/block-rbd.so", "qemu-block-extra"),
 )
 
+_OPENSTACK = (
+    _command("mariadbd", "mariadb-server"),
+    _command("mariadb-install-db", "mariadb-server"),
+    _command("mariadb", "mariadb-server"),
+    _file("RabbitMQ", "/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server"),
+    _command("epmd", "rabbitmq-server"),
+)
+
 NEEDS = {
     "check": _ENVIRONMENT,
     "files": _ENVIRONMENT + _LIBVIRT + _GUEST,
     "ceph": _ENVIRONMENT + _LIBVIRT + _GUEST + _CEPH,
+    "openstack": _ENVIRONMENT + _LIBVIRT + _GUEST + _CEPH + _OPENSTACK,
 }
 """What `packages --for` knows: the kinds of lab, and the project's own checks."""
 

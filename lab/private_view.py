@@ -6,6 +6,7 @@ The kernel takes the mounts away with the namespace's last process.
 """
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,10 @@ _SEEN = (
 )
 
 
+# Only in a namespace of its own for the host's name, too.
+_HOSTNAME = "etc/hostname"
+
+
 def main(view: Path, command: list[str]) -> None:
     """Mount what is to be seen and become the program.
 
@@ -32,6 +37,9 @@ def main(view: Path, command: list[str]) -> None:
     _mount(view, view)
     for name in _SEEN:
         _mount(view / name, Path("/") / name)
+    if (view / _HOSTNAME).exists():
+        _mount(view / "etc/hosts", Path("/etc/hosts"))
+        socket.sethostname((view / _HOSTNAME).read_text().strip())
     os.execv(command[0], command)  # noqa: S606 - we are to become the program
 
 

@@ -8,7 +8,7 @@ carries a path of the lab in its command line, and is found in /proc by that.
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +30,14 @@ class Process:
         parent: Its parent's id.
         state: The kernel's letter for what it is doing.
         arguments: Its command line.
+        session: The id of the process with which its session began.
     """
 
     pid: int
     parent: int
     state: str
     arguments: tuple[str, ...]
+    session: int = 0
 
     @property
     def stopped(self) -> bool:
@@ -82,11 +84,11 @@ def parse(stat: str, command_line: bytes) -> Process | None:
         The process, or None for the dead and for kernel threads.
     """
     pid = stat.split(" ", 1)[0]
-    state, parent = stat.rpartition(")")[2].split()[:2]
+    state, parent, _, session = stat.rpartition(")")[2].split()[:4]
     arguments = command_line.rstrip(b"\0 ").decode(errors="replace").split("\0")
     if state in _DEAD or arguments == [""]:
         return None
-    return Process(int(pid), int(parent), state, tuple(arguments))
+    return Process(int(pid), int(parent), state, tuple(arguments), int(session))
 
 
 def running() -> Iterator[Process]:
@@ -168,13 +170,43 @@ def end(program: str, *folders: Path, grace_seconds: float) -> bool:
     Returns:
         Whether none is left.
     """
+    return end_all(lambda: find(program, *folders), grace_seconds=grace_seconds)
+
+
+def family(found: Sequence[Process]) -> list[Process]:
+    """Return processes and all of the sessions that they began, parents first.
+
+    The lab starts every daemon in a session of its own. A worker that gave itself
+    another title belongs to it still.
+    """
+    known = {process.pid: process for process in found}
+    leaders = {process.pid for process in found if process.session == process.pid}
+    others = [each for each in running() if each.session in leaders] if leaders else []
+    return [*found, *(each for each in others if each.pid not in known)]
+
+
+def end_all(look: Callable[[], Sequence[Process]], *, grace_seconds: float) -> bool:
+    """End the processes that a look shows, and those that began with them.
+
+    Args:
+        look: Shows them, as often as it is asked.
+        grace_seconds: How long after SIGTERM to wait before SIGKILL; 0 for SIGKILL
+            at once.
+
+    Returns:
+        Whether none is left.
+    """
+    found = look()
+    ids = {process.pid for process in found}
+
+    def left() -> list[Process]:
+        orphans = [each for each in running() if each.pid in ids] if ids else []
+        return [*look(), *orphans]
 
     def gone() -> bool:
-        return not find(program, *folders)
+        return not left()
 
-    found = find(program, *folders)
     if grace_seconds and found:
-        ids = {process.pid for process in found}
         roots = [process for process in found if process.parent not in ids]
         # A master ends its workers itself, and gracefully.
         send(roots, signal.SIGTERM)
@@ -182,5 +214,5 @@ def end(program: str, *folders: Path, grace_seconds: float) -> bool:
         send(found, signal.SIGCONT)
         if wait_until(gone, within_seconds=grace_seconds):
             return True
-    send(find(program, *folders), signal.SIGKILL)
+    send(left(), signal.SIGKILL)
     return wait_until(gone, within_seconds=_KILL_WITHIN_SECONDS)

@@ -74,14 +74,19 @@ def state(service: Service) -> State:
     return State.UP if processes and service.answers() else State.DOWN
 
 
-def ensure(service: Service) -> None:
-    """Have a service running, whatever became of it since it was started."""
+def ensure(service: Service, settings: Sequence[str] = ()) -> None:
+    """Have a service running, whatever became of it since it was started.
+
+    Args:
+        service: Which one.
+        settings: SECTION.KEY=VALUE each, where it has to be started.
+    """
     now = state(service)
     if now is State.PAUSED:
         signal_all(service, signal.SIGCONT)
         now = state(service)
     if now is State.DOWN:
-        service.start()
+        service.start(settings)
 
 
 def signal_all(service: Service, number: signal.Signals) -> None:

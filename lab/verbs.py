@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from lab.daemon import Daemon
 from lab.errors import LabError
 from lab.kinds import Lab
+from lab.nova import STOCK, Compute
 from lab.services import Service, State, Step, ensure, signal_all, state
 from lab.waiting import Stopwatch
 
@@ -15,17 +17,22 @@ _PAUSING = {"pause": signal.SIGSTOP, "resume": signal.SIGCONT, "kill": signal.SI
 ACTIONS = ("start", "stop", *_PAUSING)
 
 
-def up(lab: Lab, say: Callable[[str], None]) -> None:
+def up(lab: Lab, say: Callable[[str], None], *, stock: bool = False) -> None:
     """Make what is missing and start what is not running, side by side.
 
     Args:
         lab: Which lab.
         say: What is told about each step.
+        stock: Whether computes that are started run Nova's own program.
 
     Raises:
         LabError: Steps that failed, all of them.
     """
-    steps = [*_starts(lab), *lab.goods]
+    lab.begin()
+    for service in lab.services:
+        if isinstance(service, Daemon):
+            service.is_coming = True
+    steps = [*_starts(lab, stock=stock), *lab.goods]
     with ThreadPoolExecutor(len(steps)) as pool:
         complaints = list(pool.map(partial(_timed, say=say), steps))
     failed = [complaint for complaint in complaints if complaint]
@@ -34,8 +41,19 @@ def up(lab: Lab, say: Callable[[str], None]) -> None:
     lab.publish()
 
 
-def _starts(lab: Lab) -> list[Step]:
-    return [Step(service.name, partial(ensure, service)) for service in lab.services]
+def _starts(lab: Lab, *, stock: bool) -> list[Step]:
+    settings = {
+        each.name: [STOCK] for each in lab.services if stock and is_compute(each)
+    }
+    return [
+        Step(each.name, partial(ensure, each, settings.get(each.name, ())))
+        for each in lab.services
+    ]
+
+
+def is_compute(service: Service) -> bool:
+    """Tell whether a service can run Nova's own program in the place of ours."""
+    return isinstance(service, Compute)
 
 
 def _timed(step: Step, say: Callable[[str], None]) -> str:
@@ -87,9 +105,11 @@ def act(lab: Lab, name: str, action: str, settings: Sequence[str]) -> None:
     Raises:
         LabError: No such service, settings for another action, or it failed.
     """
-    service = service_of(lab, name)
     if settings and action != "start":
         raise LabError("--set goes with `start` only.")
+    if action == "start":
+        lab.begin()
+    service = service_of(lab, name)
     if action == "start":
         signal_all(service, signal.SIGCONT)
         service.start(settings)

@@ -6,12 +6,18 @@ from collections.abc import Callable
 _LOOK_EVERY_SECONDS = 0.05
 
 
-def wait_until(condition: Callable[[], bool], *, within_seconds: float) -> bool:
+def wait_until(
+    condition: Callable[[], bool],
+    *,
+    within_seconds: float,
+    every_seconds: float = _LOOK_EVERY_SECONDS,
+) -> bool:
     """Look at a condition again and again.
 
     Args:
         condition: What has to become true.
         within_seconds: When to give up.
+        every_seconds: How long to wait after a look: more where it costs somebody.
 
     Returns:
         Whether it became true in time.
@@ -20,7 +26,7 @@ def wait_until(condition: Callable[[], bool], *, within_seconds: float) -> bool:
     while not condition():
         if time.monotonic() > end:  # noqa: TID251
             return False
-        time.sleep(_LOOK_EVERY_SECONDS)  # noqa: TID251
+        time.sleep(every_seconds)  # noqa: TID251
     return True
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -18,8 +19,15 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @cache
 def modules(*rooms: str) -> list[Path]:
-    found = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
-    return sorted(path for path in found if RUN not in path.parents)
+    found = [path for room in rooms for path in _python_files(ROOT / room)]
+    return sorted(found)
+
+
+def _python_files(room: Path) -> Iterator[Path]:
+    for folder, inner, names in os.walk(room):
+        # Whole environments are made there, some at this moment.
+        inner[:] = [name for name in inner if Path(folder, name) != RUN]
+        yield from (Path(folder, name) for name in names if name.endswith(".py"))
 
 
 def functions(*rooms: str) -> Iterator[tuple[str, int]]:

@@ -48,7 +48,7 @@ def test_a_compute_host_reads_images_and_writes_its_own_pool_only() -> None:
 
 
 def test_every_user_is_bound_to_pools_and_none_is_an_administrator() -> None:
-    assert set(USERS) == {"glance", "cowpath", "cowpath-ro", "cowpath-repair"}
+    assert set(USERS) == {"glance", "cowpath", "cowpath-ro", "cowpath-repair", "nova"}
     for user in USERS.values():
         assert user.purpose
         assert not any("*" in words for words in user.caps.values())

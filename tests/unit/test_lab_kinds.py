@@ -72,6 +72,9 @@ class TwoStoreys:
         self.foundations: Sequence[Service] = [Cleared("osd", told)]
         self.services = [*self.foundations, Cleared("guests", told)]
 
+    def begin(self) -> None:
+        raise AssertionError
+
     def publish(self) -> None:
         raise AssertionError
 

@@ -22,18 +22,18 @@ def seen(*arguments: str, pid: int = 7, state: str = "S") -> Process:
 
 
 def test_a_name_with_parentheses_and_spaces_does_not_shift_the_fields() -> None:
-    found = processes.parse("12 (a) S (b) R 34 12 12 0", b"/bin/a\0-x\0")
-    assert found == Process(12, 34, "R", ("/bin/a", "-x"))
+    found = processes.parse("12 (a) S (b) R 34 12 11 0", b"/bin/a\0-x\0")
+    assert found == Process(12, 34, "R", ("/bin/a", "-x"), 11)
 
 
 @pytest.mark.parametrize("state", ["Z", "X"])
 def test_the_dead_are_not_there(state: str) -> None:
-    assert processes.parse(f"12 (libvirtd) {state} 1 1", b"") is None
-    assert processes.parse(f"12 (libvirtd) {state} 1 1", b"libvirtd\0") is None
+    assert processes.parse(f"12 (libvirtd) {state} 1 1 1", b"") is None
+    assert processes.parse(f"12 (libvirtd) {state} 1 1 1", b"libvirtd\0") is None
 
 
 def test_kernel_threads_are_not_there() -> None:
-    assert processes.parse("2 (kthreadd) S 0 0", b"") is None
+    assert processes.parse("2 (kthreadd) S 0 0 0", b"") is None
 
 
 @pytest.mark.parametrize(("state", "stopped"), [("T", True), ("t", True), ("S", False)])
