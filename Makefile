@@ -13,14 +13,14 @@ export LAB_UV := $(abspath $(UV))
 export UV_SYSTEM_CERTS ?= 1
 
 .PHONY: help demo test check mutations lint types arrows unit lab-up lab-down docs clean fmt \
-  wheel-test lab-test bench-warm soak
+  wheel-test lab-test test-nova bench-warm soak
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: packages $(BIN)/.synced  ## Boot an image at a site that does not have it.
 	$(BIN)/python -m lab.demo --kind $(KIND)
 
-test: packages check docs mutations wheel-test lab-test  ## Everything: checks, docs, the real services.
+test: packages check docs mutations wheel-test lab-test test-nova  ## Everything: checks, docs, the real services.
 
 lab-test: packages $(BIN)/.synced  ## The tests on the real services, file stores and Ceph.
 	$(BIN)/pytest -q tests/contracts tests/doors
@@ -32,6 +32,14 @@ lab-test: packages $(BIN)/.synced  ## The tests on the real services, file store
 	test $(KIND) != ceph || { $(BIN)/python -m lab up --kind ceph && \
 	  $(BIN)/pytest -q -m ceph tests/lab; status=$$?; \
 	  $(BIN)/python -m lab down --kind ceph; exit $$status; }
+
+test-nova: packages $(BIN)/.synced  ## Inside Nova: its own tests, and a whole OpenStack with two sites.
+	@test $(KIND) = ceph || echo "Not run: the tests inside Nova, for KIND=$(KIND); python3 -m lab packages --for openstack says what this machine lacks."
+	test $(KIND) != ceph || $(BIN)/python -m lab packages --for openstack --install
+	test $(KIND) != ceph || $(BIN)/pytest -q -m nova_upstream tests/nova
+	test $(KIND) != ceph || { $(BIN)/python -m lab up --kind openstack && \
+	  $(BIN)/pytest -q -m openstack tests/lab/openstack; status=$$?; \
+	  $(BIN)/python -m lab down --kind openstack; exit $$status; }
 
 bench-warm: packages $(BIN)/.synced  ## Warm create on Ceph beside bare librbd and Nova's way; JSON=1.
 	@$(BIN)/python -m lab packages --for ceph --install >&2
@@ -72,15 +80,16 @@ fmt: $(BIN)/.synced  ## Format and mend what can be mended.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lab-up: packages $(BIN)/.synced  ## Start the lab: KIND=files or KIND=ceph.
+lab-up: packages $(BIN)/.synced  ## Start the lab: KIND=files, ceph or openstack.
 	$(BIN)/python -m lab up --kind $(KIND)
 
-lab-down:  ## Stop the lab: KIND=files or KIND=ceph.
+lab-down:  ## Stop the lab: KIND=files, ceph or openstack.
 	$(PYTHON) -m lab down --kind $(KIND)
 
 clean:  ## Stop the lab and remove everything that was made here.
 	$(PYTHON) -m lab wipe --kind files
 	$(PYTHON) -m lab wipe --kind ceph
+	$(PYTHON) -m lab wipe --kind openstack
 	rm -rf .venv .tools lab/run docs/_build dist .mypy_cache .ruff_cache .pytest_cache \
 	  .hypothesis .import_linter_cache
 

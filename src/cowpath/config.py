@@ -62,6 +62,9 @@ class Config:
         copier: Who asks for copies; None: we do.
         min_free: Bytes that a copy must leave free here; None: any number.
         repair: Leftovers in this site's store may be set aside.
+        evacuate_rebuilds: An instance whose disk is in another cluster may be
+            evacuated here, with a new disk of its image.
+        images_pool_told: `images_pool` is set, not assumed.
         files: The configuration files that were read.
         settings: Every effective value, for people to read.
     """
@@ -74,16 +77,25 @@ class Config:
     copier: GlanceConfig | None = None
     min_free: Bytes | None = None
     repair: bool = False
+    evacuate_rebuilds: bool = False
+    images_pool_told: bool = False
     files: tuple[str, ...] = ()
     settings: tuple[Setting, ...] = ()
 
 
-def load(files: Sequence[str] = (), *, cloud: str = "") -> Config:
+def load(
+    files: Sequence[str] = (),
+    *,
+    cloud: str = "",
+    nova: Mapping[str, object] | None = None,
+) -> Config:
     """Read `files` (later ones win), or the default file where it exists.
 
     Args:
         files: Paths of oslo.config INI files, such as /etc/nova/nova.conf.
         cloud: Overrides `[cowpath] cloud`.
+        nova: Overrides options of `[libvirt]`: what a nova-compute that we run inside
+            of has read itself.
 
     Raises:
         ConfigError: A file is missing or malformed, a value is out of bounds, or
@@ -94,6 +106,8 @@ def load(files: Sequence[str] = (), *, cloud: str = "") -> Config:
         conf = _parse(chosen)
         if cloud:
             conf.set_override("cloud", cloud, group=GROUP)
+        for name, value in (nova or {}).items():
+            conf.set_override(name, value, group=LIBVIRT)
         return _config(conf, chosen, _written(chosen))
     except ConfigError:
         raise
@@ -142,6 +156,8 @@ def _config(
         copier=_copier(conf, auths),
         min_free=_min_free(conf),
         repair=own.set_aside_leftovers,
+        evacuate_rebuilds=own.evacuate_rebuilds,
+        images_pool_told=(GROUP, "images_pool") in written,
         files=files,
         settings=settings,
     )

@@ -217,6 +217,13 @@ COWPATH_OPTS: tuple[cfg.Opt, ...] = (
         "leftovers in images_pool to the trash; used for nothing else. Empty: "
         "rbd_user, which needs no such right otherwise.",
     ),
+    cfg.BoolOpt(
+        "evacuate_rebuilds",
+        default=False,
+        help="Inside nova-compute: evacuating a server to this host, when its disk is "
+        "in another Ceph cluster, makes a new disk of its image instead of being "
+        "refused. What was written to the old disk is not there then.",
+    ),
     *CREDENTIAL_OPTS,
 )
 """What Nova has no name for."""

@@ -1,23 +1,29 @@
 """The composition root: the only place that names concrete classes."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from types import ModuleType
+from weakref import WeakValueDictionary
 
 from cowpath.catalog.glance import GlanceCatalog
 from cowpath.catalog.on_behalf import OnBehalf
 from cowpath.catalog.session import connect
+from cowpath.catalog.transport import Transport
 from cowpath.catalog.when_asked import WhenAsked
+from cowpath.catalog.wire import image
 from cowpath.clock import SystemClock
 from cowpath.config import Config, load
 from cowpath.core.model import StoreName
-from cowpath.core.ports import Catalog, Observer, SitePorts
+from cowpath.core.ports import Catalog, Clock, Observer, Receiver, SitePorts
 from cowpath.hypervisor.when_needed import WhenNeeded
+from cowpath.inside import Inside
 from cowpath.observers.silence import Silence
-from cowpath.provision.ways.ask_glance import AskGlance
+from cowpath.provision.ways.ask_glance import AskGlance, Flights
 from cowpath.provision.ways.following import Target
 from cowpath.site import Site
 from cowpath.stores import STORES
 from cowpath.stores.elsewhere import ElsewhereBases
+from cowpath.stores.offloaded import Offload, Offloaded, importing
 
 
 def build(config: Config, observer: Observer | None = None) -> Site:
@@ -31,21 +37,10 @@ def build(config: Config, observer: Observer | None = None) -> Site:
     clock = SystemClock()
     catalog = _catalog(config)
     store = STORES[config.kind].make(config.store, clock)
-    here = Target(
-        config.store.store, store, store, min_free=config.min_free, repair=config.repair
-    )
-    way = AskGlance(
-        store=here.store,
-        target=lambda name: here if name == here.store else elsewhere(name),
-        catalog=catalog,
-        patience=config.patience,
-        clock=clock,
-        observer=watcher,
-        jitter=random.random,
-    )
+    way = _way(config, store, catalog=catalog, clock=clock, observer=watcher)
     return Site(
         SitePorts(
-            store=here.store,
+            store=config.store.store,
             catalog=catalog,
             bases=store,
             disks=store,
@@ -58,6 +53,77 @@ def build(config: Config, observer: Observer | None = None) -> Site:
             observer=watcher,
             close=store.close,
         )
+    )
+
+
+def inside(
+    config: Config,
+    observer: Observer,
+    offload: Offload,
+    threads: ModuleType | None = None,
+) -> Inside:
+    """Return the site for a service which has a Glance client of its own.
+
+    Args:
+        config: Credentials in it are used where it has any; else the service's client.
+        observer: Is told what happens.
+        offload: Runs what blocks in C.
+        threads: The `threading` of those threads, where it is not everybody's.
+    """
+    clock = SystemClock()
+    with importing(threads):
+        store = STORES[config.kind].make(config.store, clock)
+    bases = Offloaded(store, offload)
+    flights: WeakValueDictionary[Hashable, Flights] = WeakValueDictionary()
+
+    def way(transport: Transport, caller: Hashable) -> AskGlance:
+        catalog, whose = _callers(config, transport, caller)
+        return _way(
+            config,
+            bases,
+            catalog=catalog,
+            clock=clock,
+            observer=observer,
+            inflight=flights.setdefault(whose, Flights()),
+        )
+
+    return Inside(config.store.store, bases, way, image, store.close)
+
+
+def _callers(
+    config: Config, transport: Transport, caller: Hashable
+) -> tuple[Catalog, Hashable]:
+    """Return who asks Glance, and whose copies those are to follow."""
+    if config.glance.auth_type or config.glance.cloud:
+        return _catalog(config), None
+    own = GlanceCatalog(transport)
+    if config.copier is None:
+        return own, caller
+    copier = config.copier
+    return OnBehalf(own, GlanceCatalog(WhenAsked(lambda: connect(copier)))), caller
+
+
+def _way(
+    config: Config,
+    store: Receiver,
+    *,
+    catalog: Catalog,
+    clock: Clock,
+    observer: Observer,
+    inflight: Flights | None = None,
+) -> AskGlance:
+    here = Target(
+        config.store.store, store, store, min_free=config.min_free, repair=config.repair
+    )
+    return AskGlance(
+        store=here.store,
+        target=lambda name: here if name == here.store else elsewhere(name),
+        catalog=catalog,
+        patience=config.patience,
+        clock=clock,
+        observer=observer,
+        jitter=random.random,
+        inflight=inflight or Flights(),
     )
 
 

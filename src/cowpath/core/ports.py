@@ -234,7 +234,11 @@ class Pool(Protocol):
         ...
 
 
-class Store(Bases, Disks, Pool, Protocol):
+class Receiver(Bases, Pool, Protocol):
+    """A store as copies come to it: its bases and its room."""
+
+
+class Store(Receiver, Disks, Protocol):
     """A site's store: what `STORES` makes."""
 
     def close(self) -> None:

@@ -1,0 +1,180 @@
+"""Nova's libvirt driver, with our image backend for images_type rbd and its guards."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import nova.conf
+from nova import exception
+from nova.virt.libvirt import driver
+from oslo_log import log as logging
+
+from cowpath.core.errors import ConfigError
+from cowpath.doors.nova.backend import Rbd
+from cowpath.doors.nova.here import configured, here, out_of_bounds
+
+CONF = nova.conf.CONF
+LOG = logging.getLogger(__name__)
+
+
+class LibvirtDriver(driver.LibvirtDriver):
+    """Nova's driver. Mended: image caching, rescue, moves between Ceph clusters."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.image_backend.BACKEND["rbd"] = Rbd
+        self._image_api: Any = RawImages(self._image_api)
+        if _on_rbd():
+            _introduce()
+        else:
+            LOG.warning(
+                "Cowpath changes nothing here: [libvirt] images_type is %s, not rbd",
+                CONF.libvirt.images_type,
+            )
+
+    def cache_image(self, context: Any, image_id: str) -> bool:
+        """Have an image in this site's store; tell whether it had to be copied.
+
+        Nova downloads it to a file that clones never look at.
+        """
+        if not _on_rbd() or not configured():
+            return bool(super().cache_image(context, image_id))
+        LOG.info("Placing image %s in this site's store by request", image_id)
+        return _any_disk(self).bring(context, image_id)
+
+    def place_for_rescue(self, context: Any, instance: Any, image_meta: Any) -> None:
+        """Bring the image that a server is to be rescued with, while it still runs.
+
+        Raises:
+            InstanceNotRescuable: It did not come; the server was not touched.
+        """
+        if not _on_rbd() or not configured():
+            return
+        own = image_meta.id if image_meta.obj_attr_is_set("id") else None
+        image = own or CONF.libvirt.rescue_image_id or instance.image_ref
+        try:
+            _any_disk(self).bring(context, image)
+        except exception.NovaException as error:
+            unacceptable = isinstance(error, exception.ImageUnacceptable)
+            if unacceptable and not CONF.workarounds.never_download_image_if_on_rbd:
+                LOG.warning("It will be downloaded: %s", error, instance=instance)
+                return
+            reason = f"{error.format_message()} The server was left as it was."
+            raise exception.InstanceNotRescuable(
+                instance_id=instance.uuid, reason=reason
+            ) from error
+
+    def instance_on_disk(self, instance: Any) -> bool:
+        """Tell whether an evacuated server's disk can be used here.
+
+        Nova takes every RBD disk for one that can, and makes a new one of the image
+        where it is not.
+
+        Raises:
+            InvalidSharedStorage: It is in another cluster, and what was written to it
+                would be lost.
+        """
+        try:
+            self.check_disk_is_here(instance)
+        except exception.MigrationPreCheckError as error:
+            if here().config.evacuate_rebuilds:
+                LOG.warning("A new disk will be made: %s", error, instance=instance)
+                return False
+            reason = (
+                f"{error.format_message()} Evacuating it here would make a new disk of "
+                f"its image, without what was written to the old one. To have that, "
+                f"set [cowpath] evacuate_rebuilds on this host."
+            )
+            refused = exception.InvalidSharedStorage(reason=reason, path=CONF.host)
+            raise refused from error
+        return bool(super().instance_on_disk(instance))
+
+    def check_can_live_migrate_destination(
+        self, context: Any, instance: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Accept a live migration of a server whose disk this host can open.
+
+        Raises:
+            MigrationPreCheckError: It is in another cluster.
+        """
+        self.check_disk_is_here(instance)
+        return super().check_can_live_migrate_destination(
+            context, instance, *args, **kwargs
+        )
+
+    def check_disk_is_here(self, instance: Any) -> None:
+        """Accept a server whose root disk is in this host's cluster, or is a volume.
+
+        Raises:
+            MigrationPreCheckError: It is in another cluster.
+        """
+        if not _on_rbd() or not instance.image_ref:
+            return
+        disk = self.image_backend.by_name(instance, "disk", "rbd")
+        if disk.exists():
+            return
+        where = f"pool {disk.driver.pool} of cluster {disk.driver.get_fsid()}"
+        raise exception.MigrationPreCheckError(
+            reason=f"disk {disk.rbd_name} is not in {where}, the one of host "
+            f"{CONF.host}: the server's data is in another Ceph cluster. Move it to a "
+            f"host of its own site, or make an image of it and build it anew here."
+        )
+
+
+class RawImages:
+    """Nova's image API for a driver whose RBD snapshots are raw, whatever the option.
+
+    With [libvirt] snapshot_image_format = qcow2 Nova labels raw bytes qcow2 when it
+    registers a snapshot's location, and the image can never be cloned again.
+    """
+
+    def __init__(self, api: Any) -> None:
+        self._api = api
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api, name)
+
+    def update(
+        self, context: Any, image_id: str, image_info: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Update an image; one whose bytes are registered by location is raw."""
+        if _is_rbd_location(image_info):
+            # A copy: where this fails Nova uploads the format that was asked for.
+            image_info = {**image_info, "disk_format": "raw"}
+        return self._api.update(context, image_id, image_info, *args, **kwargs)
+
+
+def _is_rbd_location(told: Mapping[str, Any]) -> bool:
+    return str(told.get("location", "")).startswith("rbd://")
+
+
+def _on_rbd() -> bool:
+    return bool(CONF.libvirt.images_type == "rbd")
+
+
+def _any_disk(libvirt: Any) -> Rbd:
+    """Return a backend that is asked about images only; it stands for no disk."""
+    found: Rbd = libvirt.image_backend.backend("rbd")(path="rbd:none/none")
+    return found
+
+
+def _introduce() -> None:
+    """Say what runs here, or refuse to.
+
+    Raises:
+        InvalidConfiguration: Ours cannot be used.
+    """
+    try:
+        config = here().config
+    except ConfigError as error:
+        raise exception.InvalidConfiguration(f"Cowpath: {error}") from error
+    for each in out_of_bounds():
+        LOG.warning("%s", each)
+    if not configured():
+        LOG.warning(
+            "Cowpath copies no images here: [libvirt] images_rbd_glance_store_name is "
+            "not set"
+        )
+        return
+    if not config.patience.timeout:
+        LOG.warning("images_rbd_glance_copy_timeout is 0: copies are followed for ever")
+    LOG.info("Cowpath brings images to store %s", config.store.store)
