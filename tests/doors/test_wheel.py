@@ -167,3 +167,13 @@ def test_without_extras_the_command_line_says_what_to_install(
     assert code != 0
     assert "pip install 'cowpath[cli]'" in said
     assert "Traceback" not in said
+
+
+def test_without_nova_the_command_inside_nova_says_where_to_install(
+    bare: Environment,
+) -> None:
+    code, said = bare.fails("cowpath-nova-compute")
+
+    assert code == 1
+    assert "does not find Nova" in said
+    assert "install cowpath into the environment that nova-compute runs in" in said

@@ -455,3 +455,19 @@ def test_bounds_of_following_reach_the_patience(load: Loader) -> None:
     assert (told.patience.stall, told.patience.dead_lock) == (300, 3600)
     assert told.repair
     assert not load(OWN, STORE).repair
+
+
+def test_what_nova_has_read_itself_goes_over_its_files(tmp_path: Path) -> None:
+    nova_conf = tmp_path / "nova.conf"
+    nova_conf.write_text(
+        "[libvirt]\nimages_rbd_glance_store_name = edge1\n"
+        "images_rbd_glance_copy_poll_interval = 0\nconnection_uri = qemu+tcp://$my_ip\n",
+        encoding="utf-8",
+    )
+    novas = {"images_rbd_glance_copy_poll_interval": 1, "connection_uri": ""}
+
+    found = config.load([str(nova_conf)], nova=novas)
+
+    assert found.patience.poll == 1
+    assert not found.images_pool_told
+    assert not found.evacuate_rebuilds

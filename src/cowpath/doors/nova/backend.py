@@ -1,6 +1,7 @@
 """Nova's RBD image backend, with images brought here as the specification means it."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from nova import exception
@@ -43,6 +44,22 @@ class Rbd(imagebackend.Rbd):
         if image and context is not None and not self.exists():
             self._bring_early(context, image)
         super().cache(fetch_func, filename, *args, **kwargs)
+
+    def create_image(
+        self,
+        prepare_template: Callable[..., None],
+        base: str,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """Make the disk, a clone also where a file of the image is at hand.
+
+        Nova's own caches such files by request, imports one without a look for what
+        can be cloned, and leaves them to us.
+        """
+        if self._source is not None and Path(base).exists():
+            self.clone(kwargs["context"], kwargs["image_id"])
+        super().create_image(prepare_template, base, *args, **kwargs)
 
     def _bring_early(self, context: Any, image: str) -> None:
         try:
