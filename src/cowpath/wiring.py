@@ -1,6 +1,7 @@
 """The composition root: the only place that names concrete classes."""
 
 import random
+import threading
 from collections.abc import Hashable, Sequence
 from types import ModuleType
 from weakref import WeakValueDictionary
@@ -75,16 +76,19 @@ def inside(
         store = STORES[config.kind].make(config.store, clock)
     bases = Offloaded(store, offload)
     flights: WeakValueDictionary[Hashable, Flights] = WeakValueDictionary()
+    one_at_a_time = threading.Lock()
 
     def way(transport: Transport, caller: Hashable) -> AskGlance:
         catalog, whose = _callers(config, transport, caller)
+        with one_at_a_time:
+            shared = flights.setdefault(whose, Flights())
         return _way(
             config,
             bases,
             catalog=catalog,
             clock=clock,
             observer=observer,
-            inflight=flights.setdefault(whose, Flights()),
+            inflight=shared,
         )
 
     return Inside(config.store.store, bases, way, image, store.close)

@@ -37,7 +37,11 @@ def inside(world: World) -> Inside:
 
 def told(image: Image, **more: object) -> dict[str, object]:
     """Return what a client of Glance's says of an image."""
-    said = {"id": image.id, "name": image.name, "status": image.status}
+    said: dict[str, object] = {
+        "id": image.id,
+        "name": image.name,
+        "status": image.status,
+    }
     stores = ",".join(sorted(image.stores))
     said |= {"disk_format": "raw", "size": image.size, "stores": stores}
     return {**said, **more}
