@@ -5,6 +5,7 @@ patch them, so nothing of the package `cowpath` may come before that.
 """
 
 import sys
+from pathlib import Path
 
 _HELP = """\
 usage: cowpath-nova-compute [options of nova-compute]
@@ -41,4 +42,6 @@ def main() -> None:
             f"{'; '.join(unknown)}. Start nova-compute instead, and use a release of "
             f"Cowpath that names this one of Nova"
         )
+    # Nova's default files are found by this name, such as nova-compute.conf.
+    sys.argv[0] = str(Path(sys.argv[0]).with_name("nova-compute"))
     compute.main()

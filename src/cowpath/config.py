@@ -117,7 +117,7 @@ def load(
             f"{error.filename}, line {error.lineno}: {error.msg}: write KEY = VALUE "
             f"below a [GROUP]"
         ) from None
-    except (cfg.Error, UsageError, ValueError) as error:
+    except (cfg.Error, OSError, UsageError, ValueError) as error:
         where = ", ".join(chosen) or "the environment and defaults"
         raise ConfigError(f"configuration from {where}: {error}") from error
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cowpath.catalog.transport import Transport
 from cowpath.core.model import Base, Image, StoreName
-from cowpath.core.ports import Bases, Way
+from cowpath.core.ports import Receiver, Way
 from cowpath.core.rules import check_head
 
 
@@ -22,7 +22,7 @@ class Inside:
 
     Attributes:
         store: This site's Glance store.
-        bases: The clone sources in the store.
+        bases: The clone sources in the store, and its room.
         way: Returns how an image gets here, asked for over a transport. Callers with
             the same second argument share one follower for each image.
         read: Returns the image that an answer of Glance's describes.
@@ -30,7 +30,7 @@ class Inside:
     """
 
     store: StoreName
-    bases: Bases
+    bases: Receiver
     way: Callable[[Transport, Hashable], Way]
     read: Callable[[Mapping[str, object]], Image]
     close: Callable[[], None]

@@ -471,3 +471,18 @@ def test_what_nova_has_read_itself_goes_over_its_files(tmp_path: Path) -> None:
     assert found.patience.poll == 1
     assert not found.images_pool_told
     assert not found.evacuate_rebuilds
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nova_conf = tmp_path / "nova.conf"
+    nova_conf.write_text("[libvirt]\n", encoding="utf-8")
+
+    def refused(_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(nova_conf))
+
+    # Root may read everything, and runs the tests at times.
+    monkeypatch.setattr(config.cfg.ConfigParser, "parse", refused)
+    with pytest.raises(ConfigError, match=f"Permission denied.*{nova_conf.name}"):
+        config.load([str(nova_conf)])

@@ -207,9 +207,10 @@ class Rbd(imagebackend.Rbd):
         try:
             pool: str = super()._get_parent_pool(context, base_image_id, fsid)
         except exception.ImageUnacceptable:
-            if not configured():
+            told = here().images_pool if configured() else None
+            if told is None:
                 raise
-            return here().images_pool
+            return told
         return pool
 
 

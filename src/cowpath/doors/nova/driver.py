@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import nova.conf
-from nova import exception
+import nova.context
+from nova import block_device, exception, objects
+from nova.compute import utils as compute_utils
 from nova.virt.libvirt import driver
 from oslo_log import log as logging
 
-from cowpath.core.errors import ConfigError
+from cowpath.config import DEFAULT_FILES
+from cowpath.core.errors import ConfigError, CowpathError
 from cowpath.doors.nova.backend import Rbd
-from cowpath.doors.nova.here import configured, here, out_of_bounds
+from cowpath.doors.nova.here import Here, configured, here, out_of_bounds
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
@@ -102,22 +105,50 @@ class LibvirtDriver(driver.LibvirtDriver):
         )
 
     def check_disk_is_here(self, instance: Any) -> None:
-        """Accept a server whose root disk is in this host's cluster, or is a volume.
+        """Accept a server whose own disks are in this host's cluster.
+
+        One whose disks are all volumes has none. Swap is made anew by every move.
 
         Raises:
-            MigrationPreCheckError: It is in another cluster.
+            MigrationPreCheckError: They are in another cluster.
         """
-        if not _on_rbd() or not instance.image_ref:
+        if not _on_rbd():
             return
-        disk = self.image_backend.by_name(instance, "disk", "rbd")
-        if disk.exists():
-            return
-        where = f"pool {disk.driver.pool} of cluster {disk.driver.get_fsid()}"
-        raise exception.MigrationPreCheckError(
-            reason=f"disk {disk.rbd_name} is not in {where}, the one of host "
-            f"{CONF.host}: the server's data is in another Ceph cluster. Move it to a "
-            f"host of its own site, or make an image of it and build it anew here."
-        )
+        for names in _local_disks(instance):
+            disks = [
+                self.image_backend.by_name(instance, name, "rbd") for name in names
+            ]
+            if not any(disk.exists() for disk in disks):
+                raise exception.MigrationPreCheckError(reason=_elsewhere(disks[0]))
+
+
+def _local_disks(instance: Any) -> list[tuple[str, ...]]:
+    """Return the disks that a server must have on its cluster, by their names.
+
+    Each by the names that it may have: of ephemeral disks the first one will do.
+    """
+    context = nova.context.get_admin_context()
+    mappings = objects.BlockDeviceMappingList.get_by_instance_uuid(
+        context, instance.uuid
+    )
+    disks: list[tuple[str, ...]] = []
+    # An image of a server on volumes has an image_ref too: only the mappings tell.
+    if not compute_utils.is_volume_backed_instance(context, instance, mappings):
+        disks.append(("disk",))
+    if any(block_device.new_format_is_ephemeral(each) for each in mappings):
+        disks.append(("disk.eph0", "disk.local"))
+    elif instance.flavor.ephemeral_gb:
+        disks.append(("disk.local", "disk.eph0"))
+    return disks
+
+
+def _elsewhere(disk: Any) -> str:
+    where = f"pool {disk.driver.pool} of cluster {disk.driver.get_fsid()}"
+    return (
+        f"disk {disk.rbd_name} is not in {where}, the one of host {CONF.host}: the "
+        f"server's data is in another Ceph cluster. Move it to a host of its own site, "
+        f"or make an image of it and build it anew here."
+    )
 
 
 class RawImages:
@@ -164,7 +195,8 @@ def _introduce() -> None:
         InvalidConfiguration: Ours cannot be used.
     """
     try:
-        config = here().config
+        site = here()
+        _check_pool(site)
     except ConfigError as error:
         raise exception.InvalidConfiguration(f"Cowpath: {error}") from error
     for each in out_of_bounds():
@@ -175,6 +207,25 @@ def _introduce() -> None:
             "not set"
         )
         return
-    if not config.patience.timeout:
+    if not site.config.patience.timeout:
         LOG.warning("images_rbd_glance_copy_timeout is 0: copies are followed for ever")
-    LOG.info("Cowpath brings images to store %s", config.store.store)
+    LOG.info("Cowpath brings images to store %s", site.site.store)
+
+
+def _check_pool(site: Here) -> None:
+    """Accept a cluster that has the pool of images, or cannot be asked now.
+
+    Raises:
+        ConfigError: It has not.
+    """
+    if not configured():
+        return
+    try:
+        site.site.bases.intake()
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}: set [cowpath] images_pool to the pool of Glance's store "
+            f"{site.site.store}, in nova.conf or in {DEFAULT_FILES[0]}"
+        ) from error
+    except CowpathError as error:
+        LOG.warning("This site's cluster could not be looked at: %s", error)

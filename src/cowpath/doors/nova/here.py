@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,9 @@ class Here:
     site: Inside
 
     @property
-    def images_pool(self) -> str:
-        """The pool where this site's Glance store keeps its images."""
-        pool: str = self._rbd.images_pools[0]
-        return pool
+    def images_pool(self) -> str | None:
+        """The pool where this site's Glance store keeps its images, if we were told."""
+        return self._rbd.images_pools[0] if self.config.images_pool_told else None
 
     def trusts(self, pool: str) -> bool:
         """Tell whether images may lie in a pool.
@@ -60,7 +59,7 @@ class Here:
         In any, unless the configuration names those that they lie in: what has an
         image's id for its name is that image.
         """
-        return not self.config.images_pool_told or pool in self._rbd.images_pools
+        return bool(self._rbd.any_images_pool or pool in self._rbd.images_pools)
 
     @property
     def _rbd(self) -> Any:
@@ -97,7 +96,13 @@ def _read() -> Config:
             f"[cowpath] store_kind is {config.kind}, but nova-compute's images_type is "
             f"rbd: remove store_kind"
         )
-    return config
+    return replace(config, store=_open(config))
+
+
+def _open(config: Config) -> Any:
+    """Return what the store must be told, where nova.conf alone is all there is."""
+    store: Any = config.store
+    return replace(store, any_images_pool=not config.images_pool_told)
 
 
 def out_of_bounds() -> list[str]:
@@ -111,7 +116,7 @@ def out_of_bounds() -> list[str]:
 
 
 def _files() -> list[str]:
-    folders = [Path(name) for name in CONF.config_dirs or ()]
+    folders = [Path(name) for name in CONF.config_dir or ()]
     dropped = [str(path) for each in folders for path in sorted(each.glob("*.conf"))]
     return [*(CONF.config_file or ()), *dropped]
 

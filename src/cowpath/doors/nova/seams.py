@@ -30,11 +30,13 @@ SEAMS = (
     Seam(_BACKEND, "Rbd.copy_to_store", ("self", "context", "image_meta")),
     Seam(_BACKEND, "Rbd.cache", ("self", "fetch_func", "filename")),
     Seam(_BACKEND, "Rbd.exists", ("self",)),
+    Seam(_BACKEND, "Rbd.create_image", ("self", "prepare_template", "base")),
     Seam(
         _BACKEND, "Rbd._get_parent_pool", ("self", "context", "base_image_id", "fsid")
     ),
     Seam(_RBD, "RBDDriver._connect_to_rados", ("self", "pool")),
     Seam(_RBD, "RBDDriver._disconnect_from_rados", ("self", "client", "ioctx")),
+    Seam(_RBD, "RBDDriver.exists", ("self", "name", "pool", "snapshot")),
     Seam(_RBD, "RBDDriver.get_mon_addrs", ("self", "strip_brackets")),
     Seam(_RBD, "RBDDriver.is_cloneable", ("self", "image_location", "image_meta")),
     Seam(

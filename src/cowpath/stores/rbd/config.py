@@ -22,6 +22,8 @@ class RbdConfig:
         secret: UUID of libvirt's secret with the user's key; empty: none.
         connect_timeout: Seconds to wait for the monitors.
         op_timeout: Seconds to wait for an OSD or a monitor to answer one operation.
+        any_images_pool: A location in another pool is trusted too, where all else of
+            it is the image's own: nobody said where Glance keeps images.
         repair_user: The cephx user that may move leftovers among Glance's images to
             the trash, and is used for nothing else; empty: `user`.
     """
@@ -35,6 +37,7 @@ class RbdConfig:
     connect_timeout: Seconds = 5
     op_timeout: Seconds = 30
     repair_user: str = ""
+    any_images_pool: bool = False
 
     @property
     def surely_over(self) -> Seconds:

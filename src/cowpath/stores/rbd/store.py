@@ -256,7 +256,7 @@ class RbdStore:
             place = parse(location.url)
             if (
                 place is None
-                or place.pool not in self._config.images_pools
+                or not self._may_hold_images(place.pool)
                 or (place.image, place.snapshot) != (image.id, SNAPSHOT)
                 or place.fsid != self._cluster.fsid
             ):
@@ -264,6 +264,9 @@ class RbdStore:
             return _Parent(place.pool, image_id(image.id))
 
         return accept
+
+    def _may_hold_images(self, pool: str) -> bool:
+        return self._config.any_images_pool or pool in self._config.images_pools
 
     def _parent(self, base: Base) -> _Parent:
         """Return the place that `base.where` names.
