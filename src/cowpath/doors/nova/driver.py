@@ -145,9 +145,9 @@ def _local_disks(instance: Any) -> list[tuple[str, ...]]:
 def _elsewhere(disk: Any) -> str:
     where = f"pool {disk.driver.pool} of cluster {disk.driver.get_fsid()}"
     return (
-        f"disk {disk.rbd_name} is not in {where}, the one of host {CONF.host}: the "
-        f"server's data is in another Ceph cluster. Move it to a host of its own site, "
-        f"or make an image of it and build it anew here."
+        f"disk {disk.rbd_name} is not in {where}, that of the host that it would go to: "
+        f"the server's data is in another Ceph cluster. Move it to a host of its own "
+        f"site, or make an image of it and build it anew there."
     )
 
 
