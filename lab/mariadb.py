@@ -104,7 +104,12 @@ class MariaDb(Daemon):
         """Return what it does first: see that databases and user are there."""
         refuse(self.name, settings)
         user = f"'{USER}'@'{HOST}'"
-        grants = [f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '{PASSWORD}';"]
+        grants = [
+            # Over TCP it would be anybody's, without a password.
+            "DELETE FROM mysql.global_priv WHERE User='root' AND Host<>'localhost';",
+            "FLUSH PRIVILEGES;",
+            f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY '{PASSWORD}';",
+        ]
         for name in DATABASES:
             made = f"CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb3;"
             grants += [made, f"GRANT ALL ON {name}.* TO {user};"]
@@ -119,6 +124,7 @@ class MariaDb(Daemon):
             *("--socket=server.sock", f"--pid-file={self.home}/pid"),
             f"--log-error={self.log}",
             *(f"--bind-address={HOST}", f"--port={self._ports.port('mariadb')}"),
+            f"--secure-file-priv={self.data}",
             *("--skip-name-resolve", "--skip-log-bin", "--performance-schema=0"),
             *("--innodb-buffer-pool-size=96M", "--innodb-log-file-size=16M"),
             # A crash of the machine may cost the last second, one of the server none.

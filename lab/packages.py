@@ -5,7 +5,8 @@ import os
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lab.programs import locate, run
 KERNEL_METAPACKAGES = ("linux-image-cloud-amd64", "linux-image-virtual")
 
 _PT_INTERP = 3
+_POLICY = Path("/usr/sbin/policy-rc.d")
 _BINDINGS = "/usr/lib/python3/dist-packages"
 
 
@@ -195,8 +197,30 @@ def install(needs: Iterable[Need]) -> None:
         )
     if os.geteuid() != 0:
         raise LabError("Only root can install packages.\n" + describe(absent))
+    with _no_daemons():
+        _apt_get(apt_get, apt_lines(absent))
+
+
+@contextmanager
+def _no_daemons() -> Iterator[None]:
+    """Have packages start no daemons: the lab has its own, on its own ports.
+
+    Debian asks this program, where it is, before it starts one.
+    """
+    if _POLICY.exists() or not _POLICY.parent.is_dir():
+        yield
+        return
+    _POLICY.write_text("#!/bin/sh\nexit 101\n", encoding="utf-8")
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink(missing_ok=True)
+
+
+def _apt_get(apt_get: str, lines: Iterable[Sequence[str]]) -> None:
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for line in apt_lines(absent):
+    for line in lines:
         print(f"# {' '.join(line)}", file=sys.stderr, flush=True)
         done = subprocess.run(
             [apt_get, *line[1:]], env=env, stdout=sys.stderr, check=False

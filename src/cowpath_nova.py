@@ -43,5 +43,5 @@ def main() -> None:
             f"Cowpath that names this one of Nova"
         )
     # Nova's default files are found by this name, such as nova-compute.conf.
-    sys.argv[0] = str(Path(sys.argv[0]).with_name("nova-compute"))
+    sys.argv[0] = str(Path(sys.argv[0] or ".").parent / "nova-compute")
     compute.main()

@@ -9,7 +9,7 @@ unknown key is an error. Our own ConfigOpts object; nothing is registered on Nov
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oslo_config import cfg
@@ -106,9 +106,10 @@ def load(
         conf = _parse(chosen)
         if cloud:
             conf.set_override("cloud", cloud, group=GROUP)
-        for name, value in (nova or {}).items():
-            conf.set_override(name, value, group=LIBVIRT)
-        return _config(conf, chosen, _written(chosen))
+        written = _written(chosen)
+        if nova is not None:
+            _stand_inside(conf, nova, written)
+        return _config(conf, chosen, written, inside=nova is not None)
     except ConfigError:
         raise
     except cfg.ParseError as error:
@@ -120,6 +121,23 @@ def load(
     except (cfg.Error, OSError, UsageError, ValueError) as error:
         where = ", ".join(chosen) or "the environment and defaults"
         raise ConfigError(f"configuration from {where}: {error}") from error
+
+
+def _stand_inside(
+    conf: cfg.ConfigOpts, nova: Mapping[str, object], written: Mapping[_Key, _Written]
+) -> None:
+    """Have a configuration be that of a nova-compute with images_type rbd.
+
+    A file that the command line shares may say another kind of store. A build waits
+    under Nova's lock of the server: for the queue no longer than for the copy,
+    unless somebody asked for that.
+    """
+    for name, value in nova.items():
+        conf.set_override(name, value, group=LIBVIRT)
+    conf.set_override("store_kind", "rbd", group=GROUP)
+    limit = conf[LIBVIRT].images_rbd_glance_copy_timeout
+    if limit and (GROUP, "copy_queue_timeout") not in written:
+        conf.set_override("copy_queue_timeout", limit, group=GROUP)
 
 
 def _parse(files: Sequence[str]) -> cfg.ConfigOpts:
@@ -141,7 +159,11 @@ def _parse(files: Sequence[str]) -> cfg.ConfigOpts:
 
 
 def _config(
-    conf: cfg.ConfigOpts, files: tuple[str, ...], written: Mapping[_Key, _Written]
+    conf: cfg.ConfigOpts,
+    files: tuple[str, ...],
+    written: Mapping[_Key, _Written],
+    *,
+    inside: bool,
 ) -> Config:
     own = conf[GROUP]
     auths = {group: _auth(conf, group, written) for group in (GROUP, COPY_GROUP)}
@@ -149,7 +171,7 @@ def _config(
     settings = tuple(_settings(conf, auths, written))
     return Config(
         kind=own.store_kind,
-        store=_store(conf),
+        store=_store(conf, written, inside=inside),
         patience=_patience(conf),
         glance=_glance(conf, GROUP, auths),
         hypervisor=_hypervisor(conf),
@@ -214,13 +236,17 @@ def _min_free(conf: cfg.ConfigOpts) -> Bytes | None:
         raise ConfigError(f"[{GROUP}] min_free: {error}") from error
 
 
-def _store(conf: cfg.ConfigOpts) -> StoreConfig:
+def _store(
+    conf: cfg.ConfigOpts, written: Mapping[_Key, _Written], *, inside: bool
+) -> StoreConfig:
     own = conf[GROUP]
     name = _store_name(conf)
     if own.store_kind == "memory":
         return MemoryConfig(name)
     if own.store_kind == "rbd":
-        return _rbd_store(conf, name)
+        found = _rbd_store(conf, name, makes_disks=not inside)
+        told = (GROUP, "images_pool") in written
+        return replace(found, any_images_pool=inside and not told)
     for option in ("images_dir", "disks_dir"):
         if not own[option]:
             raise ConfigError(
@@ -229,7 +255,9 @@ def _store(conf: cfg.ConfigOpts) -> StoreConfig:
     return FileConfig(name, own.images_dir, own.disks_dir)
 
 
-def _rbd_store(conf: cfg.ConfigOpts, name: StoreName) -> RbdConfig:
+def _rbd_store(
+    conf: cfg.ConfigOpts, name: StoreName, *, makes_disks: bool
+) -> RbdConfig:
     nova, own = conf[LIBVIRT], conf[GROUP]
     return RbdConfig(
         name,
@@ -241,6 +269,7 @@ def _rbd_store(conf: cfg.ConfigOpts, name: StoreName) -> RbdConfig:
         connect_timeout=nova.rbd_connect_timeout,
         op_timeout=own.rbd_op_timeout,
         repair_user=own.repair_rbd_user,
+        makes_disks=makes_disks,
     )
 
 

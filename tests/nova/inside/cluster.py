@@ -226,9 +226,16 @@ class _Rados:
         assert name == "rbd_default_features"
         return "61"
 
+    def conf_set(self, name: str, value: str) -> None:
+        assert name == "rados_mon_op_timeout"
+        assert int(value) > 0, "0 would wait for ever"
+
     def mon_command(self, command: str, data: bytes) -> tuple[int, bytes, str]:
         assert not self.client.down, _CRASH
-        assert json.loads(command)["prefix"] == "mon dump"
+        prefix = json.loads(command)["prefix"]
+        if prefix == "fsid":
+            return (-errno.ETIMEDOUT if self._cluster.refusal else 0), b"", ""
+        assert prefix == "mon dump"
         assert data == b""
         if not self._cluster.mons_answer:
             return -errno.EACCES, b"", "access denied"

@@ -5,6 +5,7 @@ import logging
 import pytest
 from nova import exception
 
+from cowpath.doors.nova.here import here
 from cowpath.testing.glance_scripts import Pace, StoreStalls, Verb
 from tests.nova.inside.world import Compute, NeverEndsError
 
@@ -72,11 +73,23 @@ def test_what_is_unknown_in_our_group_is_refused_at_the_start(ours: Compute) -> 
         ours.configure("[cowpath]\nevacuate_rebuild = true\n")
 
 
-def test_another_kind_of_store_is_refused_at_the_start(ours: Compute) -> None:
-    with pytest.raises(exception.InvalidConfiguration, match="store_kind is file"):
-        ours.configure(
-            "[cowpath]\nstore_kind = file\nimages_dir = /i\ndisks_dir = /d\n"
-        )
+def test_what_the_command_line_s_file_says_of_another_kind_is_passed_over(
+    ours: Compute,
+) -> None:
+    ours.configure("[cowpath]\nstore_kind = file\nimages_dir = /i\ndisks_dir = /d\n")
+    image = ours.world.upload()
+    assert ours.is_clone(ours.boot(image.id), image.id)
+
+
+def test_one_pool_for_images_and_disks_is_nova_s_choice(ours: Compute) -> None:
+    ours.configure("[cowpath]\nimages_pool = vms\n")
+
+
+def test_the_queue_is_as_long_as_the_copy_may_take(ours: Compute) -> None:
+    ours.set(images_rbd_glance_copy_timeout=700)
+    assert here().config.patience.queue == 700
+    ours.configure("[cowpath]\ncopy_queue_timeout = 1800\n")
+    assert here().config.patience.queue == 1800
 
 
 def test_where_images_are_not_on_rbd_nothing_is_ours(

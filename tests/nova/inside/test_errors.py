@@ -164,7 +164,7 @@ def test_a_build(compute: Compute, monkeypatch: pytest.MonkeyPatch) -> None:
     ("error", "kind"),
     [
         (UnavailableError("x"), exception.StorageError),
-        (NoSpaceError("x"), exception.StorageError),
+        (NoSpaceError("x"), exception.ImageUnacceptable),
         (ConfigError("x"), exception.StorageError),
         (UsageError("x"), exception.ImageUnacceptable),
         (ForbiddenError("x"), exception.ImageUnacceptable),

@@ -2,10 +2,14 @@
 
 import pytest
 from nova import exception, objects
+from nova.compute import utils as compute_utils
 
 from cowpath.testing.glance_scripts import StoreBreaks, Verb
 from tests.nova.inside.managed import Managed, Mappings, disk_elsewhere
-from tests.nova.inside.world import GIB, Compute
+from tests.nova.inside.world import FSIDS, GIB, Compute
+
+FAULT_BYTES = 255
+"""What Nova keeps of a fault."""
 
 
 def test_19_a_rescue_image_comes_while_the_guest_runs(
@@ -66,9 +70,14 @@ def test_20_evacuating_from_another_cluster_is_refused(compute: Compute) -> None
     server = compute.instance(image.id)
     disk_elsewhere(compute, server)
     if compute.ours:
-        with pytest.raises(exception.InvalidSharedStorage) as caught:
+        with pytest.raises(exception.InstanceFaultRollback) as caught:
             compute.libvirt.instance_on_disk(server)
-        assert "evacuate_rebuilds" in str(caught.value)
+        refused = caught.value.inner_exception
+        assert isinstance(refused, exception.InvalidSharedStorage)
+        assert (
+            "evacuate_rebuilds" in compute_utils.exception_to_dict(refused)["message"]
+        )
+        assert len(refused.format_message()) <= FAULT_BYTES
         assert compute.disks == []
         return
     # `existing disk` is what Nova's manager says then, and has this made:
@@ -107,20 +116,45 @@ def test_20_a_server_on_volumes_with_an_ephemeral_disk_may_not(
     if not compute.ours:
         assert compute.libvirt.instance_on_disk(server) is True
         return
-    with pytest.raises(exception.InvalidSharedStorage):
+    with pytest.raises(exception.InstanceFaultRollback):
         compute.libvirt.instance_on_disk(server)
     disk = "disk.local" if by_flavor else "disk.eph0"
     compute.world.edge.put("vms", f"{server.uuid}_{disk}", GIB)
     assert compute.libvirt.instance_on_disk(server) is True
 
 
-def test_20_evacuating_may_rebuild_where_the_operator_says_so(ours: Compute) -> None:
+def test_20_evacuating_may_rebuild_where_the_operator_says_so(
+    ours: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects.Instance, "save", lambda _self: None)
     ours.configure("[cowpath]\nevacuate_rebuilds = true\n")
     image = ours.world.upload()
     server = ours.instance(image.id)
     disk_elsewhere(ours, server)
     assert ours.libvirt.instance_on_disk(server) is False
     assert ours.is_clone(ours.boot(image.id, instance=server), image.id)
+    assert server.system_metadata["cowpath_cluster"] == FSIDS["edge1"]
+    assert ours.libvirt.instance_on_disk(server) is True
+
+
+def test_20_what_a_server_left_behind_is_not_taken_for_its_disk(
+    ours: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nova keeps the disk of a server that was evacuated to another cluster."""
+    monkeypatch.setattr(objects.Instance, "save", lambda _self: None)
+    ours.configure("[cowpath]\nevacuate_rebuilds = true\n")
+    server = ours.instance(ours.world.upload().id)
+    ours.boot(server.image_ref, instance=server)
+    server.system_metadata["cowpath_cluster"] = FSIDS["central"]
+    with pytest.raises(exception.MigrationPreCheckError, match="is old"):
+        ours.libvirt.check_can_live_migrate_destination(None, server, {}, {})
+    with pytest.raises(exception.InstanceFaultRollback):
+        ours.libvirt.instance_on_disk(server)
+
+
+def test_20_a_server_that_was_never_started_has_nothing_to_lose(ours: Compute) -> None:
+    server = ours.instance(ours.world.upload().id, launched_at=None)
+    assert ours.libvirt.instance_on_disk(server) is True
 
 
 def test_20_a_resize_to_another_cluster_is_refused_before_it_begins(

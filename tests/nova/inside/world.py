@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -199,6 +200,7 @@ class Compute:
             "numa_topology": None,
             "display_name": "server",
             "config_drive": "True",
+            "launched_at": datetime(2026, 1, 1, tzinfo=UTC),
         }
         return objects.Instance(**{**told, **facts})
 

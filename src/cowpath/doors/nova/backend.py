@@ -149,7 +149,9 @@ class Rbd(imagebackend.Rbd):
         if base is None:
             return None
         where = base.where.replace("@", "/")
-        return {"url": f"rbd://{self.driver.get_fsid()}/{where}", "metadata": {}}
+        hidden = {"url": f"rbd://{self.driver.get_fsid()}/{where}", "metadata": {}}
+        # A base is remembered, and may be gone by now.
+        return hidden if self.driver.is_cloneable(hidden, told) else None
 
     def _base(self, told: Mapping[str, Any]) -> Base | None:
         """Return the base of an image, looked for where the configuration says.
@@ -233,9 +235,11 @@ def _is_its_own(location: Any, told: Mapping[str, Any], driver: Any) -> bool:
     if not isinstance(location, Mapping):
         return True  # nothing that Glance says; is_cloneable() has its own opinion
     try:
-        _fsid, pool, name, snapshot = driver.parse_url(location["url"])
+        fsid, pool, name, snapshot = driver.parse_url(location["url"])
     except exception.ImageUnacceptable:
         return False
+    if fsid != driver.get_fsid():
+        return False  # another site's
     own = (name, snapshot) == (told.get("id"), "snap") and here().trusts(pool)
     if not own:
         LOG.warning(

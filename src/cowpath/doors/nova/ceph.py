@@ -11,12 +11,14 @@ import os
 import sys
 import threading
 from collections.abc import Hashable, Mapping
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from nova.storage import rbd_utils
 from oslo_log import log as logging
 
+from cowpath.clock import SystemClock
+from cowpath.core.model import Seconds
 from cowpath.doors.nova import threads
 
 LOG = logging.getLogger(__name__)
@@ -24,10 +26,25 @@ LOG = logging.getLogger(__name__)
 # Blocklisted after a failover, or shut down: such a connection never works again.
 _LOST = frozenset({errno.ESHUTDOWN, errno.ENOTCONN, errno.EBADF})
 
+# A key or its caps may have been changed since: a new connection reads the keyring.
+_DOUBTFUL = _LOST | {errno.EPERM, errno.EACCES}
+
+# Idle for longer, a connection is asked for a sign of life before it is used.
+_FRESH: Seconds = 5.0
+
 # So many builds at once need no new connections; each has some 20 threads.
 _KEPT = 4
 
+_FSID = json.dumps({"prefix": "fsid"})
 _MON_DUMP = json.dumps({"prefix": "mon dump", "format": "json"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    """A connection that nobody uses, and since when."""
+
+    client: Any
+    since: Seconds
 
 
 class _Used:
@@ -49,7 +66,8 @@ class Connections:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: dict[Hashable, list[Any]] = {}
+        self._clock = SystemClock()
+        self._idle: dict[Hashable, list[_Idle]] = {}
         self._used: dict[tuple[int, Hashable], _Used] = {}
         self._lost: list[_Used] = []
 
@@ -65,13 +83,33 @@ class Connections:
             if used is not None:
                 used.calls += 1
                 return used.client
-            idle = self._idle.get(mine[1])
-            client = idle.pop() if idle else None
+        client = self._alive(mine[1])
         if client is None:
             client = threads.offload(lambda: _connect(driver))
         with self._lock:
             self._used[mine] = _Used(client)
         return client
+
+    def _alive(self, key: Hashable) -> Any:
+        """Return an idle client that works, no longer idle; None if there is none.
+
+        On a client that is connected nothing else is bound in time, and Nova gives up
+        after a connect that took rbd_connect_timeout.
+        """
+        with self._lock:
+            idle = self._idle.get(key)
+            found = idle.pop() if idle else None
+        if found is None:
+            return None
+        rested = self._clock.now() - found.since
+        if rested < _FRESH or threads.offload(lambda: _answers(found.client)):
+            return found.client
+        with self._lock:
+            # They have rested as long, over the same network.
+            ended = [found, *self._idle.pop(key, [])]
+        for each in ended:
+            threads.offload(each.client.shutdown)
+        return None
 
     def leave(self, client: Any, *, broken: bool) -> None:
         """Use a client no more.
@@ -98,7 +136,7 @@ class Connections:
         if mine and broken:
             used.broken = True
             self._lost.append(self._used.pop(mine))
-            ended, idle[:] = [*idle], []
+            ended, idle[:] = [each.client for each in idle], []
         if used.calls:
             return ended
         if used.broken:
@@ -106,7 +144,7 @@ class Connections:
         elif mine:
             del self._used[mine]
             if len(idle) < _KEPT:
-                idle.append(client)
+                idle.append(_Idle(client, self._clock.now()))
                 return ended
         return [*ended, client]
 
@@ -150,11 +188,20 @@ def _check_is_there(pool: Any, name: str) -> None:
 
     Raises:
         rbd.ImageNotFound: It has not.
+        rbd.PermissionError: We may not look into that pool.
     """
     for header in (f"rbd_id.{name}", f"{name}.rbd"):
-        with suppress(rbd_utils.rados.ObjectNotFound):
+        try:
             pool.stat(header)
-            return
+        except rbd_utils.rados.ObjectNotFound:
+            continue
+        except rbd_utils.rados.Error as error:
+            if _number(error) not in {errno.EPERM, errno.EACCES}:
+                raise
+            # What opening it says, and Nova knows as "not for us".
+            refused = rbd_utils.rbd.PermissionError
+            raise refused(str(error), errno=errno.EPERM) from error
+        return
     LOG.debug("rbd image %s does not exist", name)
     raise rbd_utils.rbd.ImageNotFound(f"no image {name}", errno=errno.ENOENT)
 
@@ -171,21 +218,22 @@ def _turn_to(image: Any, snapshot: str) -> None:
 
 
 class RBDDriver(rbd_utils.RBDDriver):
-    """Nova's driver: connections are kept, and three answers are mended."""
+    """Nova's driver: connections are kept, and some answers are mended."""
 
     def _connect_to_rados(self, pool: str | None = None) -> tuple[Any, Any]:
         client = CONNECTIONS.enter(self)
         try:
             opened = threads.offload(lambda: client.open_ioctx(str(pool or self.pool)))
         except BaseException as error:
-            CONNECTIONS.leave(client, broken=_is_lost(error))
+            CONNECTIONS.leave(client, broken=_number(error) in _DOUBTFUL)
             raise
         return client, opened
 
     def _disconnect_from_rados(self, client: Any, ioctx: Any) -> None:
         ioctx.close()
         # Nova comes here while it handles what went wrong, if anything did.
-        CONNECTIONS.leave(client, broken=_is_lost(sys.exc_info()[1]))
+        broken = _number(sys.exc_info()[1]) in _DOUBTFUL
+        CONNECTIONS.leave(client, broken=broken)
 
     def exists(
         self, name: str, pool: str | None = None, snapshot: str | None = None
@@ -282,6 +330,8 @@ def _key(driver: Any) -> Hashable:
 def _connect(driver: Any) -> Any:
     client = rbd_utils.rados.Rados(rados_id=driver.rbd_user, conffile=driver.ceph_conf)
     try:
+        bound = str(max(1, driver.rbd_connect_timeout))
+        client.conf_set("rados_mon_op_timeout", bound)
         client.connect(timeout=driver.rbd_connect_timeout)
     except BaseException:
         client.shutdown()
@@ -289,5 +339,19 @@ def _connect(driver: Any) -> Any:
     return client
 
 
+def _answers(client: Any) -> bool:
+    """Tell whether the monitors answer over a connection."""
+    try:
+        number, _out, _said = client.mon_command(_FSID, b"")
+    except Exception as error:  # noqa: BLE001  # librados', or a stand-in's
+        LOG.debug("A connection that was idle is gone: %s", error)
+        return False
+    return not number
+
+
 def _is_lost(error: BaseException | None) -> bool:
-    return abs(int(getattr(error, "errno", 0) or 0)) in _LOST
+    return _number(error) in _LOST
+
+
+def _number(error: BaseException | None) -> int:
+    return abs(int(getattr(error, "errno", 0) or 0))

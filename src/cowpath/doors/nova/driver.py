@@ -18,6 +18,9 @@ from cowpath.doors.nova.here import Here, configured, here, out_of_bounds
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
 
+_CLUSTER = "cowpath_cluster"
+"""In a server's system metadata: the fsid of the cluster where it was built anew."""
+
 
 class LibvirtDriver(driver.LibvirtDriver):
     """Nova's driver. Mended: image caching, rescue, moves between Ceph clusters."""
@@ -73,23 +76,47 @@ class LibvirtDriver(driver.LibvirtDriver):
         where it is not.
 
         Raises:
-            InvalidSharedStorage: It is in another cluster, and what was written to it
-                would be lost.
+            InstanceFaultRollback: It cannot, and what was written to it would be lost:
+                the server stays as it is.
         """
         try:
             self.check_disk_is_here(instance)
         except exception.MigrationPreCheckError as error:
-            if here().config.evacuate_rebuilds:
+            if here().config.evacuate_rebuilds and not self._is_stale(instance):
                 LOG.warning("A new disk will be made: %s", error, instance=instance)
+                self._claim(instance)
                 return False
-            reason = (
-                f"{error.format_message()} Evacuating it here would make a new disk of "
-                f"its image, without what was written to the old one. To have that, "
-                f"set [cowpath] evacuate_rebuilds on this host."
+            # Short: Nova keeps 255 bytes of a fault.
+            refused = exception.InvalidSharedStorage(
+                path=f"The disk of {instance.uuid}",
+                reason="it is in another Ceph cluster or pool, and what was written to "
+                "it would be lost. "
+                "[cowpath] evacuate_rebuilds on this host allows that.",
             )
-            refused = exception.InvalidSharedStorage(reason=reason, path=CONF.host)
-            raise refused from error
+            raise exception.InstanceFaultRollback(inner_exception=refused) from error
         return bool(super().instance_on_disk(instance))
+
+    def spawn(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
+        """Start a server here; if its cluster was ever noted, that is ours now."""
+        if _CLUSTER in instance.system_metadata:
+            self._claim(instance)
+        return super().spawn(context, instance, *args, **kwargs)
+
+    def _claim(self, instance: Any) -> None:
+        instance.system_metadata[_CLUSTER] = self._fsid()
+        instance.save()
+
+    def _is_stale(self, instance: Any) -> bool:
+        """Tell whether what lies here was left by a server that was rebuilt elsewhere.
+
+        Nova keeps the disks of a server that was evacuated away: it takes them for
+        shared ones.
+        """
+        noted: str | None = instance.system_metadata.get(_CLUSTER)
+        return noted is not None and noted != self._fsid()
+
+    def _fsid(self) -> str:
+        return str(_any_disk(self).driver.get_fsid())
 
     def check_can_live_migrate_destination(
         self, context: Any, instance: Any, *args: Any, **kwargs: Any
@@ -112,9 +139,12 @@ class LibvirtDriver(driver.LibvirtDriver):
         Raises:
             MigrationPreCheckError: They are in another cluster.
         """
-        if not _on_rbd():
+        if not _on_rbd() or instance.launched_at is None:
             return
-        for names in _local_disks(instance):
+        wanted = _local_disks(instance)
+        if wanted and self._is_stale(instance):
+            raise exception.MigrationPreCheckError(reason=_stale(instance.uuid))
+        for names in wanted:
             disks = [
                 self.image_backend.by_name(instance, name, "rbd") for name in names
             ]
@@ -143,11 +173,17 @@ def _local_disks(instance: Any) -> list[tuple[str, ...]]:
 
 
 def _elsewhere(disk: Any) -> str:
-    where = f"pool {disk.driver.pool} of cluster {disk.driver.get_fsid()}"
+    # Short: Nova keeps 255 bytes of a fault.
     return (
-        f"disk {disk.rbd_name} is not in {where}, that of the host that it would go to: "
-        f"the server's data is in another Ceph cluster. Move it to a host of its own "
-        f"site, or make an image of it and build it anew there."
+        f"{disk.rbd_name} is not in pool {disk.driver.pool} here: its data is in "
+        f"another Ceph cluster or pool. Choose a host of its own site."
+    )
+
+
+def _stale(server: str) -> str:
+    return (
+        f"what lies in this host's Ceph cluster of {server} is old, it was built anew "
+        f"in another one: choose a host there, or move the old disks away first."
     )
 
 
@@ -196,7 +232,6 @@ def _introduce() -> None:
     """
     try:
         site = here()
-        _check_pool(site)
     except ConfigError as error:
         raise exception.InvalidConfiguration(f"Cowpath: {error}") from error
     for each in out_of_bounds():
@@ -209,23 +244,26 @@ def _introduce() -> None:
         return
     if not site.config.patience.timeout:
         LOG.warning("images_rbd_glance_copy_timeout is 0: copies are followed for ever")
+    if not CONF.workarounds.never_download_image_if_on_rbd:
+        LOG.warning(
+            "[workarounds] never_download_image_if_on_rbd is off: an image that does "
+            "not come is downloaded, and its disk is no clone"
+        )
     LOG.info("Cowpath brings images to store %s", site.site.store)
+    _look_at_pool(site)
 
 
-def _check_pool(site: Here) -> None:
-    """Accept a cluster that has the pool of images, or cannot be asked now.
-
-    Raises:
-        ConfigError: It has not.
-    """
-    if not configured():
-        return
+def _look_at_pool(site: Here) -> None:
+    """Say it now where copies could not be followed: servers are built all the same."""
     try:
         site.site.bases.intake()
     except ConfigError as error:
-        raise ConfigError(
-            f"{error}: set [cowpath] images_pool to the pool of Glance's store "
-            f"{site.site.store}, in nova.conf or in {DEFAULT_FILES[0]}"
-        ) from error
+        LOG.error(  # noqa: TRY400  # the reason says it, its trace nothing
+            "%s: set [cowpath] images_pool to the pool of Glance's store %s, in "
+            "nova.conf or in %s",
+            error,
+            site.site.store,
+            DEFAULT_FILES[0],
+        )
     except CowpathError as error:
         LOG.warning("This site's cluster could not be looked at: %s", error)

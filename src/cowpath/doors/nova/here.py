@@ -2,14 +2,13 @@
 
 import logging
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nova.conf
 
 from cowpath.config import DEFAULT_FILES, Config, load
-from cowpath.core.errors import ConfigError
 from cowpath.doors.nova import threads
 from cowpath.inside import Inside
 from cowpath.observers.log import LogObserver
@@ -90,19 +89,7 @@ def here() -> Here:
 def _read() -> Config:
     """Return what Nova's files say, with what Nova itself took from them."""
     own = [name for name in DEFAULT_FILES if Path(name).is_file()]
-    config = load([*_files(), *own], nova={**_NOT_OURS, **_novas()})
-    if config.kind != "rbd":
-        raise ConfigError(
-            f"[cowpath] store_kind is {config.kind}, but nova-compute's images_type is "
-            f"rbd: remove store_kind"
-        )
-    return replace(config, store=_open(config))
-
-
-def _open(config: Config) -> Any:
-    """Return what the store must be told, where nova.conf alone is all there is."""
-    store: Any = config.store
-    return replace(store, any_images_pool=not config.images_pool_told)
+    return load([*_files(), *own], nova={**_NOT_OURS, **_novas()})
 
 
 def out_of_bounds() -> list[str]:

@@ -120,7 +120,7 @@ def refusal(error: Exception) -> Reply | None:
 
 _NO_ANSWER = (
     glance_errors.CommunicationError,
-    auth_errors.ConnectFailure,
+    auth_errors.ConnectionError,
     auth_errors.EndpointNotFound,
     auth_errors.DiscoveryFailure,
 )

@@ -17,13 +17,12 @@ from cowpath.core.errors import (
     CopyError,
     CopyTimeoutError,
     CowpathError,
-    NoSpaceError,
     UnavailableError,
 )
 
 LOG = logging.getLogger(__name__)
 
-_ELSEWHERE = (ConfigError, NoSpaceError, UnavailableError)
+_ELSEWHERE = (ConfigError, UnavailableError)
 
 
 _THE_IMAGE = re.compile(r"\bimage [0-9a-fA-F-]{36}( \((?!HTTP )[^()]*\))?")

@@ -24,6 +24,7 @@ class RbdConfig:
         op_timeout: Seconds to wait for an OSD or a monitor to answer one operation.
         any_images_pool: A location in another pool is trusted too, where all else of
             it is the image's own: nobody said where Glance keeps images.
+        makes_disks: Disks are made here; not where Nova makes them.
         repair_user: The cephx user that may move leftovers among Glance's images to
             the trash, and is used for nothing else; empty: `user`.
     """
@@ -38,6 +39,7 @@ class RbdConfig:
     op_timeout: Seconds = 30
     repair_user: str = ""
     any_images_pool: bool = False
+    makes_disks: bool = True
 
     @property
     def surely_over(self) -> Seconds:
@@ -55,7 +57,7 @@ class RbdConfig:
                 raise ConfigError(f"{pool!r} is no name of a pool")
         if not self.images_pools:
             raise ConfigError("no pool of images is named: set images_pool")
-        if self.pool in self.images_pools:
+        if self.makes_disks and self.pool in self.images_pools:
             raise ConfigError(
                 f"images_rbd_pool and images_pool are both {self.pool}: disks need a "
                 f"pool of their own, or Glance's images would be listed and deleted as "
