@@ -46,6 +46,7 @@ SEAMS = (
     ),
     Seam(_RBD, "RBDDriver.clone", ("self", "image_location", "dest_name")),
     Seam(_DRIVER, "LibvirtDriver.cache_image", ("self", "context", "image_id")),
+    Seam(_DRIVER, "LibvirtDriver.spawn", ("self", "context", "instance")),
     Seam(_DRIVER, "LibvirtDriver.instance_on_disk", ("self", "instance")),
     Seam(
         _DRIVER,
