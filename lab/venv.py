@@ -85,7 +85,9 @@ class Venv:
         uv = _uv()
         if uv:
             python = str(Path(sys.base_prefix) / "bin" / _python_name())
-            run([uv, "venv", "--quiet", "--python", python, str(self._folder)])
+            # Seeded: who runs the lab next may have pip only.
+            made = [uv, "venv", "--quiet", "--seed", "--python", python]
+            run([*made, str(self._folder)])
         else:
             run([sys.executable, "-m", "venv", str(self._folder)])
         self._install("-r", str(self._requirements))
@@ -108,7 +110,9 @@ class Venv:
 
 
 def _uv() -> str | None:
-    return os.environ.get("LAB_UV") or locate("uv")
+    own = Path(__file__).parents[1] / ".tools" / "bin" / "uv"
+    found = os.environ.get("LAB_UV") or locate("uv")
+    return found or (str(own) if own.is_file() else None)
 
 
 def _python_name() -> str:

@@ -1,6 +1,6 @@
 """A boot whose image must be copied: Nova's way to follow it, and ours.
 
-The numbers are those of the list of Nova's defects in docs/nova.md.
+The numbers keep the cases of one defect of Nova's together.
 """
 
 from dataclasses import replace

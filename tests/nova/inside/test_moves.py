@@ -3,6 +3,7 @@
 import pytest
 from nova import exception, objects
 from nova.compute import utils as compute_utils
+from nova.virt.libvirt import driver
 
 from cowpath.testing.glance_scripts import StoreBreaks, Verb
 from tests.nova.inside.managed import Managed, Mappings, disk_elsewhere
@@ -133,6 +134,10 @@ def test_20_evacuating_may_rebuild_where_the_operator_says_so(
     disk_elsewhere(ours, server)
     assert ours.libvirt.instance_on_disk(server) is False
     assert ours.is_clone(ours.boot(image.id, instance=server), image.id)
+    # Not before it runs: the build may still fail, and it lives where it was.
+    assert "cowpath_cluster" not in server.system_metadata
+    monkeypatch.setattr(driver.LibvirtDriver, "spawn", lambda *_args: None)
+    ours.libvirt.spawn(None, server)
     assert server.system_metadata["cowpath_cluster"] == FSIDS["edge1"]
     assert ours.libvirt.instance_on_disk(server) is True
 

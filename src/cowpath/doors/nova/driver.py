@@ -29,6 +29,7 @@ class LibvirtDriver(driver.LibvirtDriver):
         super().__init__(*args, **kwargs)
         self.image_backend.BACKEND["rbd"] = Rbd
         self._image_api: Any = RawImages(self._image_api)
+        self._built_anew: set[str] = set()
         if _on_rbd():
             _introduce()
         else:
@@ -84,7 +85,7 @@ class LibvirtDriver(driver.LibvirtDriver):
         except exception.MigrationPreCheckError as error:
             if here().config.evacuate_rebuilds and not self._is_stale(instance):
                 LOG.warning("A new disk will be made: %s", error, instance=instance)
-                self._claim(instance)
+                self._built_anew.add(instance.uuid)
                 return False
             # Short: Nova keeps 255 bytes of a fault.
             refused = exception.InvalidSharedStorage(
@@ -97,14 +98,17 @@ class LibvirtDriver(driver.LibvirtDriver):
         return bool(super().instance_on_disk(instance))
 
     def spawn(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> Any:
-        """Start a server here; if its cluster was ever noted, that is ours now."""
-        if _CLUSTER in instance.system_metadata:
-            self._claim(instance)
-        return super().spawn(context, instance, *args, **kwargs)
+        """Start a server; note this cluster as the one of a server built anew here.
 
-    def _claim(self, instance: Any) -> None:
-        instance.system_metadata[_CLUSTER] = self._fsid()
-        instance.save()
+        Not before it runs: until then its disk is the one that it had.
+        """
+        made = super().spawn(context, instance, *args, **kwargs)
+        anew = instance.uuid in self._built_anew
+        self._built_anew.discard(instance.uuid)
+        if _on_rbd() and (anew or _CLUSTER in instance.system_metadata):
+            instance.system_metadata[_CLUSTER] = self._fsid()
+            instance.save()
+        return made
 
     def _is_stale(self, instance: Any) -> bool:
         """Tell whether what lies here was left by a server that was rebuilt elsewhere.
