@@ -11,7 +11,7 @@ from oslo_log import log as logging
 from cowpath.core.errors import (
     CowpathError,
     NotFoundError,
-    UnsuitableError,
+    UntrustedError,
     UsageError,
 )
 from cowpath.core.model import Base
@@ -158,15 +158,16 @@ class Rbd(imagebackend.Rbd):
 
         Raises:
             ImageUnacceptable: It is of another format than it says.
+            StorageError: This host's cluster cannot be asked.
         """
         site = here().site
         try:
             return site.find_base(plain(told))
-        except UnsuitableError as error:
-            raise as_novas(error, told["id"], site.store) from error
-        except CowpathError as error:
+        except UntrustedError as error:
             LOG.warning("Image %s is not taken from here: %s", told["id"], error)
             return None
+        except CowpathError as error:
+            raise as_novas(error, told["id"], site.store) from error
 
     def copy_to_store(self, context: Any, image_meta: Mapping[str, Any]) -> None:
         """Have Glance copy the image to this site's store, and wait until it has.
