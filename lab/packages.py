@@ -17,7 +17,7 @@ KERNEL_METAPACKAGES = ("linux-image-cloud-amd64", "linux-image-virtual")
 
 _PT_INTERP = 3
 _POLICY = Path("/usr/sbin/policy-rc.d")
-_OURS = "#!/bin/sh\n# made by Cowpath's lab while it installs packages\nexit 101\n"
+_OURS = b"#!/bin/sh\n# made by Cowpath's lab while it installs packages\nexit 101\n"
 _BINDINGS = "/usr/lib/python3/dist-packages"
 
 
@@ -208,12 +208,12 @@ def _no_daemons() -> Iterator[None]:
 
     Debian asks this program, where it is, before it starts one.
     """
-    theirs = _POLICY.exists() and _POLICY.read_text(encoding="utf-8") != _OURS
+    theirs = _POLICY.exists() and _POLICY.read_bytes() != _OURS
     if theirs or not _POLICY.parent.is_dir():
         yield
         return
     # One of ours that a kill left behind is taken for this call's.
-    _POLICY.write_text(_OURS, encoding="utf-8")
+    _POLICY.write_bytes(_OURS)
     _POLICY.chmod(0o755)
     try:
         yield

@@ -26,6 +26,8 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         sys.stdout.write(_HELP + "\n")
         sys.stdout.flush()
+    # Nova's default files are found by this name, such as nova-compute.conf.
+    sys.argv[0] = str(Path(sys.argv[0] or ".").parent / "nova-compute")
     try:
         from nova.cmd import compute  # noqa: PLC0415  # before anything of ours
     except ImportError as error:
@@ -42,6 +44,4 @@ def main() -> None:
             f"{'; '.join(unknown)}. Start nova-compute instead, and use a release of "
             f"Cowpath that names this one of Nova"
         )
-    # Nova's default files are found by this name, such as nova-compute.conf.
-    sys.argv[0] = str(Path(sys.argv[0] or ".").parent / "nova-compute")
     compute.main()

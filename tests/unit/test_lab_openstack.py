@@ -296,3 +296,10 @@ def test_settings_go_with_start_only(capsys: pytest.CaptureFixture[str]) -> None
     arguments = ["service", "--kind", "openstack", "compute-edge", "stop", "--stock"]
     assert main(arguments) == 1
     assert "`start` only" in capsys.readouterr().err
+
+
+def test_nobody_is_root_of_the_database_over_the_network(tmp_path: Path) -> None:
+    server = MariaDb(tmp_path, PortBlock(tmp_path / "ports", PORTS, 20000))
+    (first,) = server.configuration(()).values()
+    assert "DELETE FROM mysql.global_priv WHERE User='root'" in first
+    assert f"--secure-file-priv={server.data}" in server.command()
