@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from keystoneauth1 import loading
+from oslo_config import cfg
 
 from cowpath import config, options
 from cowpath.catalog.config import GlanceConfig
@@ -483,6 +484,6 @@ def test_a_file_that_may_not_be_read_is_named(
         raise PermissionError(13, "Permission denied", str(nova_conf))
 
     # Root may read everything, and runs the tests at times.
-    monkeypatch.setattr(config.cfg.ConfigParser, "parse", refused)
+    monkeypatch.setattr(cfg.ConfigParser, "parse", refused)
     with pytest.raises(ConfigError, match=f"Permission denied.*{nova_conf.name}"):
         config.load([str(nova_conf)])
