@@ -19,7 +19,10 @@ _HIDE_CURSOR = "\x1b[?25l"
 
 def terminal(width: int = 120) -> tuple[Console, io.StringIO]:
     stream = io.StringIO()
-    return Console(file=stream, force_terminal=True, width=width), stream
+    # Whatever the terminal that the tests run in.
+    environ = {"TERM": "xterm"}
+    console = Console(file=stream, force_terminal=True, width=width, _environ=environ)
+    return console, stream
 
 
 def shown(bar: ProgressBar, width: int = 120) -> list[str]:
