@@ -168,6 +168,9 @@ def _names(image: dict[str, Any], key: str) -> list[str]:
 
 
 def clean() -> dict[str, str]:
-    """Return our environment without anything that a cloud's user may have set."""
-    ours = ("OS_", "COWPATH_")
+    """Return our environment without anything that a cloud's user may have set.
+
+    Nor what the terminal is that the tests run in: Rich draws no bars on a dumb one.
+    """
+    ours = ("OS_", "COWPATH_", "TERM")
     return {key: value for key, value in os.environ.items() if not key.startswith(ours)}
