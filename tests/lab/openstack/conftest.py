@@ -1,0 +1,61 @@
+"""The lab of kind openstack; a lab that is down is a failure."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.ceph.cluster import Ceph
+from tests.lab.openstack.cloud import SITES, Cloud
+from tests.lab.openstack.computes import Computes, alone
+
+_MANIFEST = Path(__file__).parents[3] / "lab" / "run" / "openstack" / "lab.json"
+
+
+@pytest.fixture(scope="session")
+def openstack_lab() -> dict[str, Any]:
+    """Return what `python -m lab up --kind openstack` left in lab.json."""
+    path = Path(os.environ.get("COWPATH_OPENSTACK_LAB", _MANIFEST))
+    if not path.is_file():
+        pytest.fail(f"there is no {path}: run `python -m lab up --kind openstack`")
+    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return told
+
+
+@pytest.fixture(scope="session")
+def clusters(openstack_lab: dict[str, Any]) -> Iterator[dict[str, Ceph]]:
+    """Give both sites' clusters, asked as their administrator."""
+    made = {site: Ceph(openstack_lab["sites"][site]["cluster"]) for site in SITES}
+    yield made
+    for ceph in made.values():
+        ceph.close()
+
+
+@pytest.fixture(scope="session")
+def computes(openstack_lab: dict[str, Any]) -> Computes:
+    """Return the computes, both of which run Cowpath as the lab has it."""
+    return Computes(openstack_lab)
+
+
+@pytest.fixture(scope="session")
+def _cloud(
+    openstack_lab: dict[str, Any], clusters: dict[str, Ceph], computes: Computes
+) -> Iterator[Cloud]:
+    with alone(openstack_lab):
+        computes.ensure()
+        yield Cloud(openstack_lab, clusters)
+
+
+@pytest.fixture(scope="module")
+def cloud(_cloud: Cloud) -> Iterator[Cloud]:
+    """Return hands for the cloud; what they make is gone when the module ends.
+
+    Then both clusters list what they listed before.
+    """
+    before = _cloud.listing()
+    yield _cloud
+    _cloud.clear()
+    assert _cloud.listing() == before
