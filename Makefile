@@ -28,11 +28,11 @@ lab-test: packages $(BIN)/.synced  ## The tests on the real services, file store
 	$(BIN)/pytest -q tests/contracts tests/doors
 	$(BIN)/python -m lab packages --for files --install
 	$(BIN)/python -m lab up --kind files
-	$(BIN)/pytest -q -m lab tests/lab; status=$$?; \
+	$(BIN)/pytest -q -m "lab and not soak" tests/lab; status=$$?; \
 	  $(BIN)/python -m lab down --kind files; exit $$status
 	@test $(KIND) = ceph || echo "Not run: the tests on Ceph, for KIND=$(KIND); python3 -m lab packages --for ceph says what this machine lacks."
 	test $(KIND) != ceph || { $(BIN)/python -m lab up --kind ceph && \
-	  $(BIN)/pytest -q -m ceph tests/lab; status=$$?; \
+	  $(BIN)/pytest -q -m "ceph and not soak" tests/lab; status=$$?; \
 	  $(BIN)/python -m lab down --kind ceph; exit $$status; }
 
 test-nova: packages $(BIN)/.synced  ## Inside Nova: its own tests, and a whole OpenStack with two sites.
@@ -40,7 +40,7 @@ test-nova: packages $(BIN)/.synced  ## Inside Nova: its own tests, and a whole O
 	@test -n "$(CLOUD)" || echo "Not run: the tests on a whole OpenStack: it needs root and Ceph; python3 -m lab packages --for openstack says what this machine lacks."
 	test -z "$(CLOUD)" || $(BIN)/python -m lab packages --for openstack --install
 	test -z "$(CLOUD)" || { $(BIN)/python -m lab up --kind openstack && \
-	  $(BIN)/pytest -q -m openstack tests/lab/openstack; status=$$?; \
+	  $(BIN)/pytest -q -m "openstack and not soak" tests/lab/openstack; status=$$?; \
 	  $(BIN)/python -m lab down --kind openstack; exit $$status; }
 
 bench-warm: packages $(BIN)/.synced  ## Warm create on Ceph beside bare librbd and Nova's way; JSON=1.
@@ -48,10 +48,13 @@ bench-warm: packages $(BIN)/.synced  ## Warm create on Ceph beside bare librbd a
 	@$(BIN)/python -m lab up --kind ceph >&2
 	@$(BIN)/python benchmarks/warm.py
 
-soak: packages $(BIN)/.synced  ## Long runs, on a lab of kind ceph.
-	$(BIN)/python -m lab up --kind ceph
+soak: packages $(BIN)/.synced  ## Long runs, on labs of kinds ceph and, for root, openstack.
 	$(BIN)/pytest -q --hypothesis-profile=soak tests/flows
-	$(BIN)/pytest -q -m soak tests/lab
+	$(BIN)/python -m lab up --kind ceph
+	$(BIN)/pytest -q -m "soak and not openstack" tests/lab
+	test -z "$(CLOUD)" || { $(BIN)/python -m lab up --kind openstack && \
+	  $(BIN)/pytest -q -m "soak and openstack" tests/lab/openstack; }
+	NOVA_RELEASES=all $(BIN)/pytest -q -m nova_upstream tests/nova
 
 check: lint types arrows unit  ## Lint, types, arrows and the fast tests.
 

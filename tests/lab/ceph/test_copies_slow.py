@@ -94,6 +94,7 @@ def image(bench: CephBench) -> Iterator[str]:
     bench.delete(made)
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("small_steps")
 def test_the_end_is_noticed_and_glance_is_asked_seldom(
     bench: CephBench,

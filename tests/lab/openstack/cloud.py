@@ -23,6 +23,7 @@ from cowpath.clock import SystemClock
 from cowpath.core.model import Seconds
 from tests.lab.bench import tool
 from tests.lab.ceph.cluster import Ceph
+from tests.lab.openstack import pools
 
 CENTRAL, EDGE, FILES = "central", "edge", "files"
 SITES = (CENTRAL, EDGE)
@@ -436,7 +437,7 @@ class Cloud:
     def listing(self) -> Listing:
         """Return what is in both clusters: images, their snapshots, the trash."""
         return {
-            f"{site} {pool}": {**_names(ceph, pool), **_trash(ceph, pool)}
+            f"{site} {pool}": {**pools.names(ceph, pool), **pools.trash(ceph, pool)}
             for site, ceph in self.clusters.items()
             for pool in (IMAGES, VMS)
         }
@@ -485,22 +486,3 @@ def _told(reply: Any) -> Any:
         )
     kind = reply.headers.get("Content-Type", "")
     return reply.json() if reply.text and "json" in kind else None
-
-
-def _names(ceph: Ceph, pool: str) -> dict[str, list[str]]:
-    """Return a pool's images; Nova's too, whose snapshots are gone before they are."""
-    return {name: _snapshots(ceph, pool, name) for name in ceph.names(pool)}
-
-
-def _snapshots(ceph: Ceph, pool: str, name: str) -> list[str]:
-    if pool == VMS:
-        return []
-    with suppress(rbd.ImageNotFound), ceph.opened(pool, name) as image:
-        return [each["name"] for each in image.list_snaps()]
-    return ["gone"]
-
-
-def _trash(ceph: Ceph, pool: str) -> dict[str, list[str]]:
-    with ceph.pool(pool) as opened:
-        thrown = [each["name"] for each in rbd.RBD().trash_list(opened)]
-    return {f"trash: {name}": [] for name in thrown}

@@ -35,18 +35,20 @@ def clusters(openstack_lab: dict[str, Any]) -> Iterator[dict[str, Ceph]]:
 
 
 @pytest.fixture(scope="session")
-def computes(openstack_lab: dict[str, Any]) -> Computes:
-    """Return the computes, both of which run Cowpath as the lab has it."""
-    return Computes(openstack_lab)
+def computes(openstack_lab: dict[str, Any]) -> Iterator[Computes]:
+    """Give the computes, both of which run Cowpath as the lab has it."""
+    with alone(openstack_lab):
+        made = Computes(openstack_lab)
+        made.ensure()
+        yield made
 
 
 @pytest.fixture(scope="session")
 def _cloud(
     openstack_lab: dict[str, Any], clusters: dict[str, Ceph], computes: Computes
-) -> Iterator[Cloud]:
-    with alone(openstack_lab):
-        computes.ensure()
-        yield Cloud(openstack_lab, clusters)
+) -> Cloud:
+    computes.ensure()
+    return Cloud(openstack_lab, clusters)
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,7 @@ def doomed(cloud: Cloud) -> Iterator[str]:
     cloud.clusters[EDGE].drop(IMAGES, image)
 
 
+@pytest.mark.soak
 def test_glance_is_killed(cloud: Cloud, computes: Computes, doomed: str) -> None:
     """Its lock stays, and nobody copies: the stall is the bound, and the reason."""
     with computes.set(*_BOUNDS, sites=(EDGE,)):
