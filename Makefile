@@ -15,7 +15,7 @@ export LAB_UV := $(abspath $(UV))
 export UV_SYSTEM_CERTS ?= 1
 
 .PHONY: help demo test check mutations lint types arrows unit lab-up lab-down docs clean fmt \
-  wheel-test lab-test test-nova bench-warm soak
+  wheel-test lab-test test-nova bench-warm bench-nova soak
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -47,6 +47,11 @@ bench-warm: packages $(BIN)/.synced  ## Warm create on Ceph beside bare librbd a
 	@$(BIN)/python -m lab packages --for ceph --install >&2
 	@$(BIN)/python -m lab up --kind ceph >&2
 	@$(BIN)/python benchmarks/warm.py
+
+bench-nova: packages $(BIN)/.synced  ## Faults on Nova's own backend beside ours, as root; JSON=1.
+	@$(BIN)/python -m lab packages --for openstack --install >&2
+	@$(BIN)/python -m lab up --kind openstack >&2
+	@$(BIN)/python -m benchmarks.nova_faults
 
 soak: packages $(BIN)/.synced  ## Long runs, on labs of kinds ceph and, for root, openstack.
 	$(BIN)/pytest -q --hypothesis-profile=soak tests/flows
