@@ -1,6 +1,7 @@
 """A host in Nova's other mode, with credentials of its own for copies."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def _settings(computes: Computes, openstack_lab: Mapping[str, Any]) -> Iterator[
 
 
 def test_a_member_boots_what_the_host_may_copy(
-    cloud: Cloud, computes: Computes
+    cloud: Cloud, openstack_lab: Mapping[str, Any]
 ) -> None:
     """Five at once, in green threads: one copy, by credentials that members lack."""
     image = cloud.upload(store=CENTRAL)
@@ -40,5 +41,6 @@ def test_a_member_boots_what_the_host_may_copy(
         cloud.active(server)
         assert cloud.parent(server, EDGE) == f"{IMAGES}/{image}@snap"
     assert cloud.copies(image) == 1
-    assert "eventlet" in computes.log(EDGE)
+    conf = Path(openstack_lab["sites"][EDGE]["nova_conf"]).read_text(encoding="utf-8")
+    assert "concurrency_backend = eventlet" in conf
     cloud.delete(*servers)

@@ -65,7 +65,8 @@ class LibvirtDriver(driver.LibvirtDriver):
             if unacceptable and not CONF.workarounds.never_download_image_if_on_rbd:
                 LOG.warning("It will be downloaded: %s", error, instance=instance)
                 return
-            reason = f"{error.format_message()} The server was left as it was."
+            # First: Nova keeps 255 bytes of it.
+            reason = f"The server was left as it was. {error.format_message()}"
             raise exception.InstanceNotRescuable(
                 instance_id=instance.uuid, reason=reason
             ) from error
