@@ -15,7 +15,6 @@ from lab.waiting import wait_until
 
 _CHECKOUT = Path(__file__).parents[3]
 _OURS = "cowpath-nova-compute"
-_UNDO = {"stop": "start", "kill": "start", "pause": "resume"}
 
 
 class Computes:
@@ -98,13 +97,3 @@ def service(*words: str) -> None:
         command, cwd=_CHECKOUT, capture_output=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
-
-
-@contextmanager
-def without(name: str, how: str) -> Iterator[None]:
-    """Have a service stopped, killed or paused; it is back afterwards."""
-    try:
-        service(name, how)
-        yield
-    finally:
-        service(name, _UNDO[how])

@@ -89,29 +89,31 @@ class Rbd(imagebackend.Rbd):
         told = self._ask(context, image)
         if self._find(told) is not None:
             return False
-        self._find_or_bring(context, image, told=told)
+        self._bring(context, told)
         return True
 
     def _find_or_bring(
-        self,
-        context: Any,
-        image: str,
-        *,
-        copy: bool = True,
-        told: Mapping[str, Any] | None = None,
+        self, context: Any, image: str, *, copy: bool = True
     ) -> Mapping[str, Any]:
         """Return the location that can be cloned.
 
         Raises:
             ImageUnacceptable: There is none, and it could not be brought.
         """
-        told = told or self._ask(context, image)
+        told = self._ask(context, image)
         found = self._find(told)
-        if found is None and copy and configured():
-            self.copy_to_store(context, told)
-            found = self._find(self._ask(context, image))
+        if found is not None:
+            return found
+        if copy and configured():
+            return self._bring(context, told)
+        raise exception.ImageUnacceptable(image_id=image, reason=_nowhere())
+
+    def _bring(self, context: Any, told: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Have an image copied here and return the location that can be cloned."""
+        self.copy_to_store(context, told)
+        found = self._find(self._ask(context, told["id"]))
         if found is None:
-            raise exception.ImageUnacceptable(image_id=image, reason=_nowhere())
+            raise exception.ImageUnacceptable(image_id=told["id"], reason=_nowhere())
         return found
 
     def _ask(self, context: Any, image: str) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """Nova's own Glance client, with the user's token, as a transport of ours."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,6 @@ from nova.image import glance
 
 from cowpath.catalog.transport import Reply
 from cowpath.core.errors import UnavailableError
-from cowpath.doors.nova.refusals import chain
 
 _IMAGE = re.compile(r"/v2/images/(?P<id>[^/?]+)(?P<copy>/import)?")
 _STORES = "/v2/info/stores"
@@ -105,7 +104,7 @@ def refusal(error: Exception) -> Reply | None:
     """
     # Nova translates these, and keeps what it translated as the context.
     translated = isinstance(error, exception.NovaException)
-    for each in chain(error) if translated else (error,):
+    for each in _chain(error) if translated else (error,):
         if isinstance(each, glance_errors.HTTPException):
             return Reply(int(each.code), {"message": str(each)})
         if isinstance(each, auth_errors.HttpError):
@@ -124,3 +123,13 @@ _NO_ANSWER = (
     auth_errors.EndpointNotFound,
     auth_errors.DiscoveryFailure,
 )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it came of, nearest first."""
+    now: BaseException | None = error
+    seen = set[int]()
+    while now is not None and id(now) not in seen:
+        seen.add(id(now))
+        yield now
+        now = now.__cause__ or now.__context__

@@ -7,7 +7,6 @@ for what is wrong with this host or for the moment.
 """
 
 import re
-from collections.abc import Iterator
 
 from nova import exception
 from oslo_log import log as logging
@@ -64,13 +63,3 @@ def as_novas(error: CowpathError, image: str, store: str) -> Exception:
 def _short(words: str) -> str:
     """Return words without what stands beside the fault, and what Glance said."""
     return _THE_IMAGE.sub("the image", _QUOTED.sub("", words))
-
-
-def chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it came of, nearest first."""
-    now: BaseException | None = error
-    seen = set[int]()
-    while now is not None and id(now) not in seen:
-        seen.add(id(now))
-        yield now
-        now = now.__cause__ or now.__context__
