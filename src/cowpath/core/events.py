@@ -32,6 +32,8 @@ class Phase(StrEnum):
     """Bytes are arriving in this site's store."""
     FINISHING = "finishing"
     """All bytes are here; Glance has not said so yet."""
+    VERIFYING = "verifying"
+    """All bytes are here; whether they are the right ones is being proved."""
 
 
 @dataclass(frozen=True, slots=True)

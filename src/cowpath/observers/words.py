@@ -29,6 +29,7 @@ _PHASES = {
     Phase.COPYING: "Glance is copying it, which cannot be seen from here",
     Phase.STORING: "arriving",
     Phase.FINISHING: "all bytes are here, Glance is finishing",
+    Phase.VERIFYING: "all bytes are here, they are being verified",
 }
 _STEP = 1024
 _SHORT, _LONG = 100, 6000
