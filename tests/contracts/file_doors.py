@@ -208,6 +208,26 @@ def small_filesystem(parent: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def filesystem_with_shared_blocks(parent: Path) -> Iterator[Path]:
+    make = shutil.which("mkfs.xfs")
+    if os.geteuid() != 0 or not make:
+        pytest.skip("needs root and mkfs.xfs, to mount a filesystem in a file")
+    room, home = parent / "room", parent / "shared"
+    home.mkdir()
+    with room.open("wb") as file:
+        file.truncate(320 * 1024**2)  # XFS takes no less than 300 MiB; a hole
+    _run(make, "-q", "-m", "reflink=1", room)
+    command = ["mount", "-o", "loop", str(room), str(home)]
+    mounted = subprocess.run(command, check=False, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a file here: {mounted.stderr.strip()}")
+    try:
+        yield home
+    finally:
+        _run("umount", home)
+
+
+@contextmanager
 def immutable(directory: Path) -> Iterator[None]:
     """Let nobody change the directory, not even root."""
     need_root()

@@ -72,7 +72,11 @@ class CopyBusyError(CopyError):
 
 
 class CopyFailedError(CopyError):
-    """Glance tried and gave up; its log says why."""
+    """The copy was tried and given up; Glance's log says why."""
+
+
+class CopyAbandonedError(CopyFailedError):
+    """All or none of several copies were wanted, and another one of them failed."""
 
 
 class CopyStalledError(CopyError):

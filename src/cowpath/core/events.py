@@ -58,7 +58,8 @@ class CopyProgress:
 
     Attributes:
         present: Bytes that this site's store shows.
-        total: Bytes of the image; None if Glance does not say.
+        total: Bytes of the image; None if Glance does not say. Of a copy that Cowpath
+            makes itself: those of its parts that hold data.
         elapsed: Seconds since we began to follow.
         rate: Bytes per second that arrived lately; None while that is not known.
         left: Seconds that are left at that rate; None while that is not known.

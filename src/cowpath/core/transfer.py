@@ -78,6 +78,16 @@ class Original(Protocol):
         """Return the bytes of `extent`, all of them."""
         ...
 
+    def unchanged(self) -> None:
+        """Accept that it is still what was opened; asked after the last read.
+
+        In some stores what was removed meanwhile reads as zeros.
+
+        Raises:
+            NotFoundError: It was removed, replaced or written to since.
+        """
+        ...
+
 
 class Draft(Original, Protocol):
     """An image in the making: marked as ours, under a name where nobody looks for it.
@@ -96,9 +106,10 @@ class Draft(Original, Protocol):
         ...
 
     def take(self, original: Original) -> bool:
-        """Copy all of `original` by the store's own means, at full speed.
+        """Copy all of `original` into a fresh draft by the store's own means.
 
-        False where it cannot: then it is copied by `read` and `write`.
+        That is at full speed. False where it cannot, and after `UnavailableError`: then
+        it is copied by `read` and `write`, over whatever was done.
 
         Raises:
             NoSpaceError: The store is full.
@@ -107,6 +118,8 @@ class Draft(Original, Protocol):
 
     def write(self, extent: Extent, data: bytes) -> None:
         """Put `data` at `extent`; runs of zeros need not take room.
+
+        What lay there before is gone, also where `data` is zeros.
 
         Raises:
             NoSpaceError: The store is full.
@@ -118,15 +131,18 @@ class Draft(Original, Protocol):
     ) -> Iterator[Extent] | None:
         """Yield those of `extents` that are not as in `original`, by checksums.
 
-        The stores make the checksums; no bytes travel. None where they cannot: then
-        it is told by reading both.
+        The stores make the checksums; no bytes travel. None where they cannot,
+        whatever the extents: then it is told by reading both. Asked before anything
+        is written, a fresh draft is laid out like `original` where they need that.
+        Safe while other extents are written.
         """
         ...
 
     def publish(self) -> Location:
         """Give it the name by which Glance and its users find it; all or nothing.
 
-        What was written is on stable storage before. It is a clone source then.
+        What was written is on stable storage before. It is a clone source then. It
+        bears our mark, by which `draft` and `withdraw` know it.
 
         Raises:
             ConflictError: Something of that name is there and is no leftover.
@@ -134,7 +150,7 @@ class Draft(Original, Protocol):
         ...
 
     def discard(self) -> None:
-        """Remove it; absent is fine."""
+        """Remove it; absent is fine. Not once it was published."""
         ...
 
 
@@ -154,11 +170,22 @@ class ImageStore(Protocol):
         """Begin a copy, or go on with an interrupted one; nobody else can meanwhile.
 
         Left without `publish` or `discard` it stays, for the next call to go on with.
+        So does a copy of ours that Glance does not list: it is a draft again.
 
         Raises:
-            ConflictError: The store has the image, and it is no leftover.
+            ConflictError: The store has the image, and it is no leftover; or one of
+                the image's locations is where it would be published: two stores are
+                in one place.
             BusyError: Somebody else is at it.
             NoSpaceError: There is no room for it.
+        """
+        ...
+
+    def listed(self, image: Image) -> None:
+        """Take our mark off the copy that we published, for Glance lists it now.
+
+        From here on no call of `draft` or `withdraw` takes it for ours. Absent is
+        fine, and so is what bears no mark.
         """
         ...
 
@@ -167,5 +194,9 @@ class ImageStore(Protocol):
 
         Only what bears our mark, has no clones, and that nobody has open; absent is
         fine.
+
+        Raises:
+            ConflictError: Glance lists it, as `image` shows, or it is not ours.
+            BusyError: Somebody has it open.
         """
         ...

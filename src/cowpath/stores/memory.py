@@ -89,6 +89,13 @@ class MemoryStore:
         self._overlays: dict[DiskName, _Overlay] = {}
         self._aside: list[tuple[ImageId, _File]] = []
         self._ailments: tuple[str, ...] = ()
+        self.drafts: dict[ImageId, bytearray] = {}
+        """Copies in the making (`memory_copy`)."""
+
+    @property
+    def store(self) -> StoreName:
+        """Return the Glance store that this is."""
+        return self._config.store
 
     @property
     def territory(self) -> str:
@@ -111,9 +118,10 @@ class MemoryStore:
         """Return how much of `image` was put here so far."""
         with self._lock:
             file = self._files.get(image_id(image.id))
-        if file is None:
-            return None
-        return Arrival(present=Bytes(file.size), whole=file.size == image.size)
+            draft = self.drafts.get(image.id)
+        if file is not None:
+            return Arrival(present=Bytes(file.size), whole=file.size == image.size)
+        return None if draft is None else Arrival(present=filled(draft))
 
     def leftover(self, image: Image) -> Leftover | None:
         """Return what was put here of `image`; None if nothing was."""
@@ -214,6 +222,7 @@ class MemoryStore:
             disks = sum(overlay.seen().used for overlay in self._overlays.values())
             files = sum(file.size for file in self._files.values())
             files += sum(file.size for _, file in self._aside)
+            files += sum(map(filled, self.drafts.values()))
         total = self._config.total
         return Capacity(total=total, free=Bytes(max(0, total - disks - files)))
 
@@ -234,6 +243,18 @@ class MemoryStore:
         size = len(data) if size is None else size
         with self._lock:
             self._files[image_id(image)] = _File(data[:size], size)
+
+    def content(self, image: ImageId) -> bytes | None:
+        """Return all bytes of `image`; None while there are none."""
+        with self._lock:
+            file = self._files.get(image_id(image))
+        return None if file is None else file.read(0, file.size)
+
+    def has_disk_on(self, image: ImageId) -> bool:
+        """Tell whether a disk lies on what is here of `image`."""
+        with self._lock:
+            file = self._files.get(image_id(image))
+            return any(each.below is file for each in self._overlays.values())
 
     def remove(self, image: ImageId) -> None:
         """Delete `image` as Glance does. Its disks stay readable."""
@@ -337,3 +358,9 @@ class MemoryStore:
             raise ConflictError(
                 f"disk {overlay.disk.name} is in use: stop the guest that has it open"
             )
+
+
+def filled(data: bytearray) -> Bytes:
+    """Return how many bytes of `data` a thin store would keep."""
+    pages = (data[at : at + _PAGE] for at in range(0, len(data), _PAGE))
+    return Bytes(sum(len(page) for page in pages if page.strip(b"\0")))

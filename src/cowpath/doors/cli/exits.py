@@ -26,6 +26,7 @@ EXIT_CODES: dict[type[errors.CowpathError], int] = {
     errors.CopyBusyError: 18,
     errors.CopyStalledError: 19,
     errors.LeftoverError: 20,
+    errors.CopyAbandonedError: 21,
 }
 
 

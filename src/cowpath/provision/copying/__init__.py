@@ -1,0 +1,1 @@
+"""The parts of `provision.transfer`: one reading, its proof, and what comes after."""

@@ -1,0 +1,163 @@
+"""Where a target is not like its source: by the stores' checksums, else by reading."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Future
+from functools import partial
+from hashlib import sha256
+
+from cowpath.core.errors import CopyFailedError, CowpathError, UnavailableError
+from cowpath.core.model import Bytes, Image
+from cowpath.core.transfer import Extent, Original, Terms, Verify
+from cowpath.core.transfer_rules import merged, outside, power_of_two, split
+from cowpath.provision.copying.lanes import Lanes
+from cowpath.provision.copying.targets import Target
+
+_BATCH = Bytes(64 * 1024**2)
+"""What is compared at once, between multiples of it: whole objects of every store, of
+which no half is written yet."""
+_NAMED = 3
+"""Differing extents that a message names."""
+
+
+class Proof:
+    """Compares targets with one source.
+
+    A target's failure is noted with it. What is raised is the source's failure.
+
+    Attributes:
+        plan: What may hold data in the source.
+    """
+
+    def __init__(
+        self, image: Image, original: Original, terms: Terms, work: Lanes
+    ) -> None:
+        self._image = image
+        self._original = original
+        self._terms = terms
+        self._lanes = work
+        self._sums: dict[Extent, bytes] | None = None
+        self._pending: defaultdict[Target, list[Extent]] = defaultdict(list)
+        self._followed: set[Extent] = set()
+        self._checks: defaultdict[Target, list[Future[tuple[Extent, ...]]]]
+        self._checks = defaultdict(list)
+        self.plan = tuple(split(original.extents(), terms.chunk))
+
+    def expect(self, target: Target) -> None:
+        """Have what is read from now on noted, if `target` cannot tell by checksums.
+
+        Asked, it makes itself comparable.
+        """
+        blind = self._told(target, ()) is None
+        target.read_back = blind and target.terms.verify is not Verify.NONE
+        if target.read_back and self._sums is None:
+            self._sums = {}
+
+    def note(self, extent: Extent, data: bytes) -> None:
+        """Take note of what was read, so that it need not be read again."""
+        if self._sums is not None:
+            self._sums[extent] = sha256(data).digest()
+
+    def to_write(self, target: Target) -> frozenset[Extent]:
+        """Return what is to be written into a draft that holds bytes already."""
+        extents = self._both(target)
+        found = self._told(target, extents)
+        return frozenset(extents if found is None else found)
+
+    def follow(self, extent: Extent, targets: Sequence[Target]) -> None:
+        """Have what was just copied compared, beside all that is still to be done."""
+        self._followed.add(extent)
+        for target in targets:
+            if target.terms.verify is not Verify.NONE:
+                pending, span = self._pending[target], _span(target)
+                if pending and extent.offset // span != pending[0].offset // span:
+                    self._begin(target)
+                self._pending[target].append(extent)
+
+    def check(self, targets: Sequence[Target]) -> None:
+        """Have those that are not like the source fail."""
+        for target in targets:
+            if target.terms.verify is not Verify.NONE:
+                self._begin(target)
+                self._check(target)
+
+    def _begin(self, target: Target) -> None:
+        compare = partial(self._compare, target, tuple(self._pending[target]))
+        self._pending[target] = []
+        self._checks[target].append(self._lanes.begin(compare))
+
+    def _check(self, target: Target) -> None:
+        waits = self._lanes.progress.wait
+        found = [each for future in self._checks[target] for each in waits(future)]
+        rest = [each for each in self._both(target) if each not in self._followed]
+        told = self._told(target, rest)
+        if told is None:
+            compared = self._lanes.map(partial(self._is_like, target), rest)
+            told = tuple(extent for extent, like in compared if not like)
+        if found or told:
+            target.fail(self._refusal(target, (*found, *told)))
+
+    def _compare(self, target: Target, extents: Sequence[Extent]) -> tuple[Extent, ...]:
+        told = self._asked(target, extents)
+        if told is None:
+            return tuple(each for each in extents if not self._is_like(target, each))
+        return told
+
+    def _both(self, target: Target) -> tuple[Extent, ...]:
+        """Return what holds data in the source or in the target."""
+
+        def look() -> tuple[Extent, ...]:
+            theirs: tuple[Extent, ...] = ()
+            with target.failing():
+                theirs = tuple(split(target.draft.extents(), self._terms.chunk))
+            return merged(self.plan, outside(theirs, self.plan))
+
+        return self._lanes.run(look)
+
+    def _told(
+        self, target: Target, extents: Sequence[Extent]
+    ) -> tuple[Extent, ...] | None:
+        return self._lanes.run(partial(self._asked, target, extents))
+
+    def _asked(
+        self, target: Target, extents: Sequence[Extent]
+    ) -> tuple[Extent, ...] | None:
+        """Ask both stores; None where they cannot tell."""
+        try:
+            found = target.draft.differing(self._original, extents)
+            return None if found is None else tuple(found)
+        except UnavailableError:
+            return None  # by reading it is seen which of the two it is
+        except CowpathError as error:
+            self._original.unchanged()  # or else it is the source's
+            target.fail(error)
+            return ()
+
+    def _is_like(self, target: Target, extent: Extent) -> bool:
+        mine = b""
+        with target.failing():
+            mine = target.draft.read(extent)
+        known = self._sums.get(extent) if self._sums else None
+        if not target.alive:
+            return False
+        if known is not None:
+            return sha256(mine).digest() == known
+        return mine == self._original.read(extent)
+
+    def _refusal(self, target: Target, found: Sequence[Extent]) -> CopyFailedError:
+        image = self._image
+        places = ", ".join(f"{each.length} at {each.offset}" for each in found[:_NAMED])
+        return CopyFailedError(
+            f"the copy of image {image.id} ({image.name}) in store {target.store} is "
+            f"not like {self._original.where}: {len(found)} parts of it differ (bytes: "
+            f"{places}); nothing was made of it: check the health of both stores, then "
+            f"copy again"
+        )
+
+
+def _span(target: Target) -> Bytes:
+    """Return what is compared at once; what is read back, a second's worth at most."""
+    bandwidth = target.terms.bandwidth
+    if not target.read_back or bandwidth is None:
+        return _BATCH
+    return min(_BATCH, power_of_two(bandwidth))
