@@ -1,6 +1,7 @@
 """Which file is where: the two directories of a site, and what lies in them.
 
 <images_dir>/<image id>          Glance's; grows while Glance copies
+<images_dir>/.cowpath-copy-<id>  a copy of ours in the making
 <disks_dir>/<name>.qcow2         a disk
 <disks_dir>/bases/<image id>     hard link to Glance's file: what disks lie on
 <disks_dir>/leftovers/           what broken copies left of images, set aside
@@ -16,12 +17,15 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
+from urllib.parse import unquote
 
 from cowpath.core.errors import ConfigError, UsageError
 from cowpath.core.model import (
+    SECTOR,
     Bytes,
     DiskName,
     ImageId,
+    Location,
     disk_name,
     image_id,
     is_image_id,
@@ -56,6 +60,22 @@ class Folder:
     def glance_file(self, image: ImageId) -> Path:
         """Return where Glance has `image`."""
         return self.images / image_id(image)
+
+    def draft(self, image: ImageId) -> Path:
+        """Return where a copy of `image` is until it is whole."""
+        return self.images / f".cowpath-copy-{image_id(image)}"
+
+    def location_of(self, image: ImageId, location: Location) -> Path | None:
+        """Return the path of a location that is exactly where Glance puts `image`.
+
+        Compared, not parsed: a host, a query, '..' and another image's id all
+        differ. Glance does not percent-encode its paths; others may show them so.
+        """
+        path = self.glance_file(image)
+        scheme, _, shown = location.url.partition("://")
+        if scheme != "file" or str(path) not in (shown, unquote(shown)):
+            return None
+        return None if path.is_symlink() else path
 
     def base(self, image: ImageId) -> Path:
         """Return where the disks of `image` find its bytes."""
@@ -205,8 +225,24 @@ def _is_same(path: Path, other: Path) -> bool:
 
 def file_size(path: Path) -> Bytes | None:
     """Return the size of a regular file in bytes; None if there is no such."""
+    status = _regular(path)
+    return None if status is None else Bytes(status.st_size)
+
+
+def allocated(path: Path) -> Bytes | None:
+    """Return the bytes that a regular file takes; None if there is no such."""
+    status = _regular(path)
+    return None if status is None else bytes_taken(status)
+
+
+def bytes_taken(status: os.stat_result) -> Bytes:
+    """Return how many bytes of a file are not holes."""
+    return Bytes(min(status.st_size, status.st_blocks * SECTOR))
+
+
+def _regular(path: Path) -> os.stat_result | None:
     try:
         status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return Bytes(status.st_size) if S_ISREG(status.st_mode) else None
+    return status if S_ISREG(status.st_mode) else None

@@ -89,12 +89,16 @@ def _write(path: Path, text: str) -> None:
 
 
 def _bond(path: Path) -> list[int]:
-    """Return what tells this file from every other that had or will have its name."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        return [os.fstat(fd).st_ino, _generation(fd)]
+        return bond(fd)
     finally:
         os.close(fd)
+
+
+def bond(fd: int) -> list[int]:
+    """Return what tells this file from every other that had or will have its name."""
+    return [os.fstat(fd).st_ino, _generation(fd)]
 
 
 def _generation(fd: int) -> int:

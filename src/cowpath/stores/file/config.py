@@ -43,5 +43,30 @@ class FileConfig:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class FileImageConfig:
+    """Where a Glance store of files is that images are copied from or to.
+
+    Attributes:
+        store: The Glance store that this is.
+        images_dir: Its directory (Glance's `filesystem_store_datadir`).
+        mode: The permissions of a copy (Glance's `filesystem_store_file_perm`, an
+            octal number there); 0: what the process's umask leaves, as in Glance.
+    """
+
+    store: StoreName
+    images_dir: str
+    mode: int = 0
+
+    def folder(self) -> FileConfig:
+        """Return where things are; leftovers are kept below Glance's own directory.
+
+        Raises:
+            ConfigError: The directory is not absolute.
+        """
+        ours = PurePosixPath(self.images_dir, ".cowpath")
+        return FileConfig(self.store, self.images_dir, str(ours))
+
+
 def _is_plain(path: str) -> bool:
     return path.startswith("/") and "\0" not in path and ".." not in path.split("/")

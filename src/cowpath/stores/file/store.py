@@ -4,8 +4,8 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from urllib.parse import unquote
 
 from cowpath.core.errors import (
     BusyError,
@@ -27,13 +27,12 @@ from cowpath.core.model import (
     Image,
     Intake,
     Leftover,
-    Location,
     whole_sectors,
 )
 from cowpath.core.ports import Clock
 from cowpath.core.rules import choose_location, clone_size
 from cowpath.stores.file._failures import translated
-from cowpath.stores.file._folder import Folder, file_size
+from cowpath.stores.file._folder import Folder, allocated, file_size
 from cowpath.stores.file._image_lock import Use, to_ourselves, use_of
 from cowpath.stores.file._intake import measure_intake
 from cowpath.stores.file._leftovers import Leftovers
@@ -64,7 +63,8 @@ class FileStore:
 
     def find_base(self, image: Image) -> Base | None:
         """Return the whole base of `image`; None while it is not here."""
-        choose_location(image, self._store, lambda place: self._mine(image, place))
+        place_of = partial(self._folder.location_of, image.id)
+        choose_location(image, self._store, place_of)
         if not image.size:
             return None
         with translated(f"cannot look for image {image.id}", self._folder.images):
@@ -77,12 +77,13 @@ class FileStore:
         return Base(image=image.id, where=where, size=image.size, head=head)
 
     def arrival(self, image: Image) -> Arrival | None:
-        """Return how much of `image` Glance has written so far."""
+        """Return how much of `image` Glance, or a copy of ours, has written so far."""
         with translated(f"cannot look for image {image.id}", self._folder.images):
             present = file_size(self._folder.glance_file(image.id))
-        if present is None:
-            return None
-        return Arrival(present=present, whole=present == image.size)
+            if present is not None:
+                return Arrival(present=present, whole=present == image.size)
+            drafted = allocated(self._folder.draft(image.id))
+        return None if drafted is None else Arrival(present=drafted)
 
     def leftover(self, image: Image) -> Leftover | None:
         """Return what lies where Glance would write `image`; None if nothing does."""
@@ -237,18 +238,6 @@ class FileStore:
         for idle in self._folder.idle_bases():
             if idle.lstat().st_nlink > 1:
                 idle.unlink()
-
-    def _mine(self, image: Image, location: Location) -> Path | None:
-        """Return the path of a location that is exactly where Glance puts `image`.
-
-        Compared, not parsed: a host, a query, '..' and another image's id all
-        differ. Glance does not percent-encode its paths; others may show them so.
-        """
-        path = self._folder.glance_file(image.id)
-        scheme, _, shown = location.url.partition("://")
-        if scheme != "file" or str(path) not in (shown, unquote(shown)):
-            return None
-        return None if path.is_symlink() else path
 
     def _source(self, base: Base) -> Path:
         """Return the file that holds `base` now.
