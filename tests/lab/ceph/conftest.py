@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 
+from cowpath.core.model import StoreName
 from cowpath.stores.rbd.config import RbdConfig
 from lab.ceph_users import IMAGES_POOL, USERS
 from tests.lab.ceph.ceph_bench import CephBench
 from tests.lab.ceph.cluster import Ceph
+from tests.lab.ceph.copy_doors import RbdImageDoors
 from tests.lab.ceph.rbd_doors import EDGE, RbdDoors
 
 _MANIFEST = Path(__file__).parents[3] / "lab" / "run" / "ceph" / "lab.json"
 _POOLS = ("suite-images", "suite-vms")
+_COPIES = "suite-copies"
+"""A pool of Glance's, in both clusters."""
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +104,73 @@ def _opened(ceph: Ceph, config: RbdConfig) -> Iterator[RbdDoors]:
         made.clean()
         yield made
         made.clean()
+
+
+@pytest.fixture(scope="session")
+def copy_target_config(
+    edge: Ceph, tmp_path_factory: pytest.TempPathFactory
+) -> RbdConfig:
+    """Make a pool in edge, and Glance's user for it with the least that it needs."""
+    osd = f"profile rbd pool={_COPIES}"
+    return _copies(edge, "edge", osd, tmp_path_factory.mktemp("edge"))
+
+
+@pytest.fixture(scope="session")
+def copy_source_config(
+    central: Ceph, tmp_path_factory: pytest.TempPathFactory
+) -> RbdConfig:
+    """Make a pool in central, and a user who may only read it."""
+    osd = f"profile rbd-read-only pool={_COPIES}"
+    return _copies(central, "central", osd, tmp_path_factory.mktemp("central"))
+
+
+@pytest.fixture
+def copy_target(edge: Ceph, copy_target_config: RbdConfig) -> Iterator[RbdImageDoors]:
+    """Give an empty pool in edge."""
+    yield from _opened_copies(edge, copy_target_config)
+
+
+@pytest.fixture
+def copy_source(
+    central: Ceph, copy_source_config: RbdConfig
+) -> Iterator[RbdImageDoors]:
+    """Give an empty pool in central."""
+    yield from _opened_copies(central, copy_source_config)
+
+
+def _opened_copies(ceph: Ceph, config: RbdConfig) -> Iterator[RbdImageDoors]:
+    host = replace(config, pool=_POOLS[1], user="suite-host", makes_disks=True)
+    with ExitStack() as leaving:
+        made = RbdImageDoors(ceph, config, host, leaving)
+        made.clean()
+        yield made
+    made.clean()
+
+
+def _copies(ceph: Ceph, name: str, osd: str, home: Path) -> RbdConfig:
+    for pool in (_COPIES, _POOLS[1]):
+        if pool not in ceph.json("ceph", "osd", "pool", "ls"):
+            ceph.run("ceph", "osd", "pool", "create", pool, "8")
+            ceph.run("rbd", "pool", "init", pool)
+    reads = f"profile rbd pool={_POOLS[1]}, profile rbd-read-only pool={_COPIES}"
+    users = {"suite-glance": osd, "suite-host": reads}
+    asked = ["ceph", "auth", "get-or-create"]
+    keyring = home / "keyring"
+    keys = [
+        ceph.run(*asked, f"client.{user}", "mon", "profile rbd", "osd", caps)
+        for user, caps in users.items()
+    ]
+    keyring.write_text("".join(keys))
+    conf = ceph.client_conf(home / "ceph.conf", keyring)
+    return RbdConfig(
+        StoreName(name),
+        _COPIES,
+        (_COPIES,),
+        conf=str(conf),
+        user="suite-glance",
+        op_timeout=20,
+        makes_disks=False,
+    )
 
 
 @pytest.fixture(scope="module")

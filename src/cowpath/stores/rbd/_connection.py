@@ -90,14 +90,16 @@ def leave_one(left: list[Connection]) -> None:
         left.pop().leave()
 
 
-def connect(config: RbdConfig) -> rados.Rados:
-    """Return a client that is connected, with the bounds of `config`.
+def connect(config: RbdConfig, options: Mapping[str, str]) -> rados.Rados:
+    """Return a client that is connected, with the bounds of `config` and `options`.
 
     Raises:
         rados.Error: The cluster cannot be reached.
     """
     client = rados.Rados(
-        rados_id=config.user or None, conffile=config.conf, conf=bounds(config)
+        rados_id=config.user or None,
+        conffile=config.conf,
+        conf={**bounds(config), **options},
     )
     try:
         client.connect()

@@ -5,7 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,8 +46,11 @@ class Cluster:
     (blocklisting after a failover) is replaced for the next call.
     """
 
-    def __init__(self, config: RbdConfig) -> None:
+    def __init__(
+        self, config: RbdConfig, options: Mapping[str, str] | None = None
+    ) -> None:
         self._config = config
+        self._options = options or {}
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._failure: CowpathError | None = None
@@ -106,18 +109,18 @@ class Cluster:
         Raises:
             NotFoundError: There is no such image or snapshot.
         """
-        opened = _open(self.pool(pool), name, writable=writable)
+        opened = open_image(self.pool(pool), name, writable=writable)
         try:
             if snapshot is not None:
                 _at_snapshot(opened, snapshot)
             yield opened
         finally:
             if writable:
-                self._close(opened)
+                self.close_image(opened)
             else:
                 opened.close()
 
-    def _close(self, image: rbd.Image) -> None:
+    def close_image(self, image: rbd.Image) -> None:
         """Close an image, and wait no longer than for any other operation.
 
         What holds the exclusive lock waits for its OSD without bound, whatever the
@@ -155,6 +158,13 @@ class Cluster:
         """
         with self._using(), self._translated(Doing(what, self.name, caps)):
             yield
+
+    def telling(self, what: str, *, caps: str = "") -> AbstractContextManager[None]:
+        """Raise what the libraries refuse inside as one of our errors, in any thread.
+
+        Another thread is inside `doing`, which keeps the connection open.
+        """
+        return self._translated(Doing(what, self.name, caps))
 
     def close(self) -> None:
         """Close the connection when its last user is done; the next call opens one."""
@@ -199,7 +209,7 @@ class Cluster:
 
     def _connect(self) -> Connection:
         try:
-            return Connection(connect(self._config))
+            return Connection(connect(self._config, self._options))
         except rados.Error as error:
             self._failure = not_connected(number_of(error), str(error), self.name)
             raise self._failure from error
@@ -216,7 +226,8 @@ class Cluster:
 
     def _forget(self) -> None:
         """Have the next call open a new connection instead of this thread's."""
-        for connection in self._mine.used:
+        used = getattr(self._mine, "used", None) or [self._connection]
+        for connection in filter(None, used):
             with self._lock:
                 if self._connection is connection:
                     self._connection = None
@@ -233,7 +244,7 @@ def clone(base: Snapshot, disk: tuple[rados.Ioctx, str]) -> None:
     rbd.RBD().clone(*base, *disk, features=None)
 
 
-def _open(pool: rados.Ioctx, name: str, *, writable: bool) -> rbd.Image:
+def open_image(pool: rados.Ioctx, name: str, *, writable: bool) -> rbd.Image:
     """Open an image, and never try to open one that is not there.
 
     While threads do that over one connection and others open images that are there,
@@ -285,13 +296,18 @@ def take(pool: rados.Ioctx, name: str, *keys: str) -> None:
 
 def got(pool: rados.Ioctx, name: str, prefix: str) -> dict[str, str]:
     """Return the entries of an object's omap whose keys begin with `prefix`."""
+    return {key: value.decode() for key, value in entries(pool, name, prefix).items()}
+
+
+def entries(pool: rados.Ioctx, name: str, prefix: str) -> dict[str, bytes]:
+    """Return the like of an omap that is not ours."""
     with rados.ReadOpCtx() as operation:
         found, _ = pool.get_omap_vals(operation, "", prefix, _ENTRIES)
         try:
             pool.operate_read_op(operation, name)
         except rados.ObjectNotFound:
             return {}
-        return {key: value.decode() for key, value in found}
+        return dict(found)
 
 
 def named(pool: rados.Ioctx, name: str) -> float | None:

@@ -17,12 +17,20 @@ class Lock:
     """An advisory lock on an object, which is made if need be.
 
     It ends by itself after `within` seconds: a killed holder blocks nobody for ever.
+    Others may read `who` holds it.
     """
 
-    def __init__(self, pool: Any, name: str, lock: str, within: Seconds) -> None:
+    def __init__(
+        self, pool: Any, name: str, lock: str, within: Seconds, who: str = ""
+    ) -> None:
         self._pool = pool
-        self._lock = name, lock, uuid4().hex
+        self._lock = name, lock, f"{who} {uuid4().hex}".lstrip()
         self._seconds = math.ceil(within)
+
+    @property
+    def cookie(self) -> str:
+        """Return what tells this holder from others of the same client."""
+        return self._lock[2]
 
     def take(self) -> None:
         """Take it.

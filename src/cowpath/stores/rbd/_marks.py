@@ -11,6 +11,9 @@ from cowpath.core.errors import UsageError
 from cowpath.core.model import ImageId, image_id
 
 KEY = "cowpath.disk"
+COPY = "cowpath.copy"
+"""The key on an image that we copied from another store."""
+
 _FORMAT = 1
 
 

@@ -33,17 +33,14 @@ from cowpath.core.model import (
     whole_sectors,
 )
 from cowpath.core.rules import choose_location, clone_size
-from cowpath.stores.rbd import _intents, _marks, _monitors, _room
+from cowpath.stores.rbd import _imaging, _intents, _marks, _monitors, _room
 from cowpath.stores.rbd import _librbd as librbd
 from cowpath.stores.rbd._failures import surely_refused
 from cowpath.stores.rbd._leftovers import Leftovers
 from cowpath.stores.rbd._notes import Note
-from cowpath.stores.rbd._places import parse
+from cowpath.stores.rbd._places import SNAPSHOT, draft_name, parse
 from cowpath.stores.rbd._stumps import Stumps, busy
 from cowpath.stores.rbd.config import RbdConfig
-
-SNAPSHOT = "snap"
-"""What Glance calls the snapshot that it makes of every image."""
 
 _HEAD = 4096
 """Bytes of a base that are looked at."""
@@ -103,15 +100,17 @@ class RbdStore:
         """Return how many bytes of `image` the cluster has allocated so far."""
         pool = self._config.images_pools[0]
         name = image_id(image.id)
-        with (
-            self._reading(f"look for image {pool}/{name}", pool),
-            suppress(librbd.ImageNotFound),
-            self._cluster.image(pool, name) as seen,
-        ):
-            if SNAPSHOT in librbd.snapshots(seen):
-                return Arrival(Bytes(seen.size()), whole=True)
-            return Arrival(Bytes(librbd.allocated(seen)))
-        return None
+        with self._reading(f"look for image {pool}/{name}", pool):
+            with (
+                suppress(librbd.ImageNotFound),
+                self._cluster.image(pool, name) as seen,
+            ):
+                if SNAPSHOT in librbd.snapshots(seen):
+                    return Arrival(Bytes(seen.size()), whole=True)
+                return Arrival(Bytes(librbd.allocated(seen)))
+            # Through our door at Glance it arrives under another name.
+            arrived = _imaging.present(self._cluster, pool, draft_name(name))
+        return None if arrived is None else Arrival(arrived)
 
     def leftover(self, image: Image) -> Leftover | None:
         """Return what lies where Glance would put `image`; None if nothing does."""
