@@ -16,7 +16,7 @@ from oslo_config import cfg
 from cowpath.core import errors, events
 from cowpath.doors.cli.exits import EXIT_CODES, exit_code, table
 from cowpath.doors.cli.main import app
-from cowpath.options import list_opts
+from cowpath.options import GLANCE_OPTS, list_opts
 from lab.ceph_users import USERS
 
 _PLACE = re.compile(r"^<!-- generated: (\w+)(?: (\w+))? -->$", re.MULTILINE)
@@ -58,6 +58,11 @@ def commands() -> Iterator[tuple[str, Any]]:
 def options(group: str) -> str:
     """Return the options of a group of the configuration, a section each."""
     return "\n".join(_option(option) for option in _GROUPS[group])
+
+
+def glance_options(_: str = "") -> str:
+    """Return the options of a glance-api's files, a section each."""
+    return "\n".join(map(_option, GLANCE_OPTS))
 
 
 def command_line(_: str = "") -> str:
@@ -138,6 +143,7 @@ GENERATED: dict[str, Callable[[str], str]] = {
     "error": error,
     "event_list": event_list,
     "exit_codes": exit_codes,
+    "glance_options": glance_options,
     "options": options,
     "phases": phases,
 }

@@ -13,6 +13,7 @@ from lab import guest, packages, verbs
 from lab.errors import LabError
 from lab.files import alone
 from lab.files_lab import FilesLab
+from lab.glance import DOOR
 from lab.kinds import KINDS, Lab, best
 from lab.layout import standard
 from lab.nova import STOCK
@@ -129,6 +130,7 @@ def _service_words(parser: argparse.ArgumentParser) -> None:
         help="with start: for this start only; a running service is started again",
     )
     _stock_word(parser)
+    _door_word(parser)
 
 
 def _stock_word(parser: argparse.ArgumentParser) -> None:
@@ -136,6 +138,15 @@ def _stock_word(parser: argparse.ArgumentParser) -> None:
         "--stock",
         action="store_true",
         help="computes run Nova's own nova-compute, not cowpath-nova-compute",
+    )
+
+
+def _door_word(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--door",
+        choices=("stock", "cowpath"),
+        default="stock",
+        help="with start, of glance: serve Glance's own application, or Cowpath's",
     )
 
 
@@ -223,6 +234,7 @@ def _status(chosen: argparse.Namespace) -> int:
 def _service(chosen: argparse.Namespace) -> int:
     def change(lab: Lab) -> None:
         settings = [*chosen.settings, *([STOCK] if chosen.stock else [])]
+        settings += [DOOR] if chosen.door == "cowpath" else []
         verbs.act(lab, chosen.name, chosen.action, settings)
 
     return _changed(KINDS[chosen.kind](), change)

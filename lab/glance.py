@@ -2,7 +2,7 @@
 
 import http.client
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab import glance_config
@@ -16,6 +16,14 @@ from lab.processes import Process, end, find, spawn
 from lab.programs import clean_environment, tail
 from lab.waiting import wait_until
 
+DOOR = "lab.door=cowpath"
+"""A setting: serve Cowpath's application instead of Glance's own."""
+
+_DOOR_APPLICATION = "cowpath.doors.glance.wsgi:application"
+_OURS = "lab"
+"""The section whose settings are for the lab, not for Glance."""
+_OURS_HAS = {"door", "workers"}
+_CHECKOUT = Path(__file__).parents[1]
 _ANSWER_WITHIN_SECONDS = 5.0
 _START_WITHIN_SECONDS = 60.0
 _STOP_WITHIN_SECONDS = 15.0
@@ -110,13 +118,20 @@ class Glance:
         return all(path.exists() for path in (*self._kit.needed, *own))
 
     def start(self, settings: Sequence[str] = ()) -> None:
-        """Make its environment, database and configuration, and start it."""
+        """Make its environment, database and configuration, and start it.
+
+        Args:
+            settings: For Glance; of section `lab`: door (stock, cowpath) and workers.
+        """
         port = self._choose_port()
-        sections = self._configuration(port)
-        conf = ini(glance_config.override(sections, settings))
-        if self.answers() and read(self.config_dir / "glance-api.conf") == conf:
+        sections = glance_config.override(self._configuration(port), settings)
+        served = self._served(port, sections.pop(_OURS, {}))
+        conf = ini(sections)
+        if self.answers() and self._texts() == (conf, served):
             return
         self._kit.venv.ensure()
+        if DOOR in settings:
+            self._kit.venv.add_checkout(_CHECKOUT)
         self._stores.ensure()
         self.stop()
         for folder in self._folders():
@@ -125,8 +140,24 @@ class Glance:
         write(self.port_record, f"{port}\n")
         write(self.config_dir / "glance-api.conf", conf)
         write(self.config_dir / "paste.ini", self._kit.paste())
-        write(self._home / "gunicorn.conf.py", glance_config.gunicorn(self._home, port))
+        write(self._home / "gunicorn.conf.py", served)
         self._spawn()
+
+    def _served(self, port: int, ours: Mapping[str, str]) -> str:
+        applications = {"stock": glance_config.STOCK, "cowpath": _DOOR_APPLICATION}
+        application = applications.get(ours.get("door", "stock"))
+        workers = ours.get("workers", "1")
+        if not application or not workers.isdigit() or ours.keys() - _OURS_HAS:
+            message = f"[{_OURS}] takes door=stock|cowpath and workers=NUMBER: {ours}"
+            raise LabError(message)
+        return glance_config.gunicorn(
+            self._home, port, application, workers=int(workers)
+        )
+
+    def _texts(self) -> tuple[str, str]:
+        """Return what it was started with: its own file, and its server's."""
+        own = self.config_dir / "glance-api.conf", self._home / "gunicorn.conf.py"
+        return read(own[0]), read(own[1])
 
     def _configuration(self, port: int) -> glance_config.Sections:
         url = f"http://{HOST}:{port}"

@@ -9,7 +9,8 @@ from lab.layout import DEFAULT_STORE, Layout
 
 Sections = dict[str, dict[str, str]]
 
-_APPLICATION = "glance.wsgi.api:application"
+STOCK = "glance.wsgi.api:application"
+"""What Glance's own documentation has a WSGI server serve."""
 
 _PASTE = """\
 [pipeline:glance-api-{flavor}]
@@ -116,7 +117,12 @@ def override(sections: Sections, settings: Iterable[str]) -> Sections:
 
 
 def gunicorn(
-    home: Path, port: int, application: str = _APPLICATION, *, threads: int = 16
+    home: Path,
+    port: int,
+    application: str = STOCK,
+    *,
+    threads: int = 16,
+    workers: int = 1,
 ) -> str:
     """Return gunicorn's configuration file.
 
@@ -124,19 +130,23 @@ def gunicorn(
         home: The service's folder in the lab.
         port: Where to listen, on the loopback address.
         application: What it serves.
-        threads: How many requests at once.
+        threads: How many requests at once, in each worker.
+        workers: How many processes.
     """
     settings: dict[str, object] = {
         # It becomes the processes' title, by which the lab finds them.
         "proc_name": f"{home}/",
         "wsgi_app": application,
         "bind": f"127.0.0.1:{port}",
-        "workers": 1,
+        "workers": workers,
         "worker_class": "gthread",
         "threads": threads,
         # Copies run in the worker, longer than any request may.
         "timeout": 0,
         "graceful_timeout": 120,
+        # By default 2 s, as long as clients wait between two looks: a request may then
+        # meet the end of its connection, and has no answer.
+        "keepalive": 75,
         "chdir": str(home),
         "worker_tmp_dir": str(home),
         # It would lie in the home directory.

@@ -5,6 +5,7 @@ Where nova.conf has an option already, its name and meaning are Nova's.
 
 from oslo_config import cfg
 
+from cowpath.core.transfer import Verify
 from cowpath.stores import STORES
 
 GROUP = "cowpath"
@@ -230,6 +231,60 @@ COWPATH_OPTS: tuple[cfg.Opt, ...] = (
 
 COPY_OPTS: tuple[cfg.Opt, ...] = CREDENTIAL_OPTS
 """Credentials with which copies are asked for, where they are not the caller's."""
+
+
+GLANCE_OPTS: tuple[cfg.Opt, ...] = (
+    cfg.StrOpt(
+        "unknown_glance",
+        default="stock",
+        choices=("stock", "refuse"),
+        help="What becomes of a Glance that Cowpath does not know. stock: it runs as "
+        "Glance's own, and an ERROR in its log says so. refuse: it does not start.",
+    ),
+    cfg.StrOpt(
+        "verify",
+        default="image",
+        choices=tuple(Verify),
+        help="What is proved of a copy before anybody can see it. image: its bytes "
+        "have the hash that Glance has of the image. transfer: they are the source's. "
+        "none: no more than the stores check themselves.",
+    ),
+    cfg.ListOpt(
+        "source_costs",
+        default=[],
+        help="What reading a store costs, as STORE=NUMBER; images are copied from the "
+        "cheapest store that has them, and from the next one if that fails. A store "
+        "that is not listed costs 0.",
+    ),
+    cfg.ListOpt(
+        "bandwidth",
+        default=[],
+        help="How much may flow from one store to another, as SOURCE:TARGET=BYTES a "
+        "second (central:edge1=100M). * stands for any store; the first that fits "
+        "counts. A pair that fits none is not limited.",
+    ),
+    cfg.IntOpt(
+        "copy_lanes",
+        default=16,
+        min=1,
+        max=32,
+        help="Requests of one copy that are under way at once, of 4 MiB each at most: "
+        "they bound a copy's memory.",
+    ),
+    cfg.StrOpt(
+        "copies_dir",
+        default="",
+        help="Where running copies are noted, so that a glance-api that was killed "
+        "goes on with them at its next start. On this host's own disk. Empty: "
+        ".cowpath in the directory of os_glance_staging_store.",
+    ),
+)
+"""What a glance-api is told of its copies, in the group `[cowpath]` of its files."""
+
+
+def list_glance_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options of glance-api's files, for oslo.config's generator."""
+    return [(GROUP, list(GLANCE_OPTS))]
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

@@ -2,7 +2,9 @@
 
 import random
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from types import ModuleType
 from weakref import WeakValueDictionary
 
@@ -14,17 +16,28 @@ from cowpath.catalog.when_asked import WhenAsked
 from cowpath.catalog.wire import image
 from cowpath.clock import SystemClock
 from cowpath.config import Config, load
-from cowpath.core.model import StoreName
+from cowpath.copying import CopySettings, CopyStore, FileImages
+from cowpath.core.errors import (
+    ConflictError,
+    NotFoundError,
+    UntrustedError,
+)
+from cowpath.core.model import Image, StoreName
 from cowpath.core.ports import Catalog, Clock, Observer, Receiver, SitePorts
+from cowpath.core.transfer import ImageStore, Terms
 from cowpath.hypervisor.when_needed import WhenNeeded
 from cowpath.inside import Inside
 from cowpath.observers.silence import Silence
+from cowpath.provision.transfer import Transfer
 from cowpath.provision.ways.ask_glance import AskGlance, Flights
 from cowpath.provision.ways.following import Target
 from cowpath.site import Site
 from cowpath.stores import STORES
 from cowpath.stores.elsewhere import ElsewhereBases
+from cowpath.stores.file.config import FileImageConfig
+from cowpath.stores.file.copy import FileImageStore
 from cowpath.stores.offloaded import Offload, Offloaded, importing
+from cowpath.stores.rbd.config import RbdConfig
 
 
 def build(config: Config, observer: Observer | None = None) -> Site:
@@ -129,6 +142,86 @@ def _way(
         jitter=random.random,
         inflight=inflight or Flights(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Copying:
+    """What moves images' bytes between stores.
+
+    Attributes:
+        transfer: The verb.
+        stores: Those that it can read and write.
+        terms: How one store's images are copied to another.
+    """
+
+    transfer: Transfer
+    stores: Mapping[StoreName, ImageStore]
+    terms: Terms
+
+    def has(self, image: Image, store: StoreName) -> bool:
+        """Tell whether a store has an image as Glance describes it.
+
+        Raises:
+            UnavailableError: It does not answer.
+        """
+        try:
+            with self.stores[store].original(image, self.terms):
+                return True
+        except (NotFoundError, UntrustedError):
+            return False
+
+    def forget(self, image: Image, store: StoreName) -> None:
+        """Remove what an interrupted copy left, published or not.
+
+        Args:
+            image: As Glance has it now; must not be listed in the store.
+            store: Where. One that is not there any more has nothing of ours to find.
+
+        Raises:
+            ConflictError: It is no copy of ours.
+        """
+        if store in image.stores or store not in self.stores:
+            return
+        with (
+            suppress(ConflictError),
+            self.stores[store].draft(image, self.terms) as draft,
+        ):
+            draft.discard()
+        self.stores[store].withdraw(image)
+
+
+def copying(
+    stores: Mapping[StoreName, CopyStore], settings: CopySettings, observer: Observer
+) -> Copying:
+    """Return what copies images between stores. Nothing is contacted yet.
+
+    Args:
+        stores: What each is made of.
+        settings: On which terms.
+        observer: Is told what happens.
+    """
+    clock = SystemClock()
+    made = {name: _image_store(each, clock) for name, each in stores.items()}
+    transfer = Transfer(made, settings.costs, settings.terms, clock, observer)
+    return Copying(transfer, made, Terms(settings.verify, None, settings.lanes))
+
+
+def _image_store(told: CopyStore, clock: Clock) -> ImageStore:
+    if isinstance(told, FileImages):
+        files = FileImageConfig(told.store, told.folder, told.permissions)
+        return FileImageStore(files, clock)
+    cluster = RbdConfig(
+        told.store,
+        told.pool,
+        (told.pool,),
+        conf=told.conf,
+        user=told.user,
+        connect_timeout=told.connect_timeout,
+        makes_disks=False,
+    )
+    module = STORES["rbd"].imported("cowpath.stores.rbd.copy", told.store)
+    made: ImageStore = module.RbdImageStore(cluster, order=told.order)
+    return made
 
 
 def elsewhere(store: StoreName) -> Target:

@@ -4,8 +4,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 
 from cowpath.core.errors import ConfigError, UsageError
+from cowpath.core.model import StoreName
 from cowpath.core.ports import Clock, Store
 from cowpath.stores.file.config import FileConfig
 from cowpath.stores.memory import MemoryConfig
@@ -48,16 +50,28 @@ class Kind:
             raise UsageError(f"{self.name} takes {self.config.__name__}, not {config}")
         if self.timed and clock is None:
             raise UsageError(f"{self.name} waits at times: give it a clock")
-        try:
-            module = import_module(self.module)
-        except ImportError as error:
-            raise ConfigError(
-                f"store {config.store} needs a library that {sys.executable} does not "
-                f"find ({error}): {self.needs}"
-            ) from error
+        module = self.imported(self.module, config.store)
         given = (config, clock) if self.timed else (config,)
         store: Store = getattr(module, self.name)(*given)
         return store
+
+    def imported(self, module: str, store: StoreName) -> ModuleType:
+        """Return a module of this kind.
+
+        Args:
+            module: Its name.
+            store: Who needs it, for the message.
+
+        Raises:
+            ConfigError: A library that this kind needs is not installed.
+        """
+        try:
+            return import_module(module)
+        except ImportError as error:
+            raise ConfigError(
+                f"store {store} needs a library that {sys.executable} does not "
+                f"find ({error}): {self.needs}"
+            ) from error
 
 
 STORES: Mapping[str, Kind] = {

@@ -1,0 +1,163 @@
+"""Which copies run on this host, so that those of a killed glance-api are found.
+
+A file for each copy, named after its task. Whoever runs the copy has the file locked;
+the kernel takes the lock back when that process dies, however it does.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from oslo_log import log as logging
+
+LOG = logging.getLogger(__name__)
+
+_SUFFIX = ".copy"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A copy that Glance was asked for.
+
+    Attributes:
+        task: The id of Glance's task, which holds the import lock.
+        image: Its id.
+        stores: Where it is to go.
+        all_or_none: Unless all get it none keeps it.
+        tries: How often it was begun, without those that this process left itself.
+    """
+
+    task: str
+    image: str
+    stores: tuple[str, ...]
+    all_or_none: bool
+    tries: int = 0
+
+
+class Held:
+    """An order that this process is at. Nobody else can be."""
+
+    def __init__(self, path: Path, descriptor: int, order: Order) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self.order = order
+
+    def done(self) -> None:
+        """Forget the order: it needs nobody any more."""
+        self._path.unlink(missing_ok=True)
+        self.leave()
+
+    def leave(self) -> None:
+        """Let another process take it up, or this one later."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    @property
+    def is_noted(self) -> bool:
+        """Return whether anybody would find it after this process."""
+        return self._descriptor >= 0
+
+    def count(self, tries: int) -> None:
+        """Note how often it was begun."""
+        self.order = replace(self.order, tries=tries)
+        if self.is_noted:
+            os.pwrite(self._descriptor, _text(self.order), 0)
+            os.fsync(self._descriptor)
+
+
+class Records:
+    """The folder of these files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def begin(self, order: Order) -> Held:
+        """Note an order that this process begins with, if it can be noted."""
+        try:
+            return self._hold(order)
+        except OSError as error:
+            LOG.warning(
+                "Task %s: its copy of image %s is not gone on with if this process is "
+                "killed, because %s cannot be written: %s",
+                *(order.task, order.image, self._folder, error),
+            )
+            return Held(self._path(order), -1, order)
+
+    def _hold(self, order: Order) -> Held:
+        self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        path = self._path(order)
+        new = path.with_suffix(".new")
+        descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640)
+        try:
+            # Locked before it has its name: nobody finds it without a holder.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os.write(descriptor, _text(order))
+            os.fsync(descriptor)
+            new.replace(path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return Held(path, descriptor, order)
+
+    def left_behind(self) -> Iterator[Held]:
+        """Yield each order that nobody is at, held from now on."""
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            held = None
+            with suppress(FileNotFoundError):
+                held = _taken(path)
+            if held is not None:
+                yield held
+
+    def _path(self, order: Order) -> Path:
+        return self._folder / f"{order.task}{_SUFFIX}"
+
+
+def _taken(path: Path) -> Held | None:
+    """Return what a file says, locked; None where somebody is at it or it is junk."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except PermissionError as error:
+        LOG.warning("%s cannot be read: its copy is not gone on with: %s", path, error)
+        return None
+    held = None
+    try:
+        held = _locked(path, descriptor)
+    finally:
+        if held is None:
+            os.close(descriptor)
+    return held
+
+
+def _locked(path: Path, descriptor: int) -> Held | None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    # Whoever had it may have ended it, or begun anew, since it was opened.
+    if not os.path.samestat(os.fstat(descriptor), path.stat()):
+        return None
+    order = _order(os.pread(descriptor, 1 << 16, 0))
+    if order is None:
+        path.unlink(missing_ok=True)
+        return None
+    return Held(path, descriptor, order)
+
+
+def _text(order: Order) -> bytes:
+    """Return an order of one length: it is readable while it is overwritten."""
+    return json.dumps({**asdict(order), "tries": f"{order.tries:9}"}).encode()
+
+
+def _order(text: bytes) -> Order | None:
+    """Return what a file says; None where a disk lost it, for nobody can do it."""
+    try:
+        told = json.loads(text)
+        read = {"stores": tuple(told["stores"]), "tries": int(told["tries"])}
+        return Order(**{**told, **read})
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,112 @@
+"""Copies that a killed glance-api of this host left: they are gone on with.
+
+Their tasks, and Glance's lock, are as they were; nobody else would touch them for an
+hour. Looked for at the start and, for those of other processes, every minute.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from glance import context, gateway
+from glance.api import common
+from oslo_log import log as logging
+
+from cowpath.clock import SystemClock
+from cowpath.core.errors import CopyError
+from cowpath.doors.glance.copy import Copy
+from cowpath.doors.glance.here import Here, here
+from cowpath.doors.glance.ledger import GoneError, Ledger
+from cowpath.doors.glance.records import Held
+
+LOG = logging.getLogger(__name__)
+
+_EVERY_SECONDS = 60
+_TAKEN = CopyError(
+    "glance-api was killed during the copy, and somebody else ended its task or took "
+    "its lock since: ask for the copy again"
+)
+_MOST_TRIES = 3
+
+_GIVEN_UP = CopyError(
+    f"glance-api was killed {_MOST_TRIES + 1} times during this copy: read its log and "
+    f"the kernel's, then ask for the copy again"
+)
+
+
+def begin() -> None:
+    """Look for such copies from now on, in a thread of its own."""
+    threading.Thread(target=_look_on, name="cowpath-recovery", daemon=True).start()
+
+
+def _look_on() -> None:
+    clock = SystemClock()
+    while not Here.is_stopping():
+        try:
+            take_up(here(), _spawn)
+        except Exception:
+            LOG.exception("Copies that were interrupted could not be looked for")
+        clock.sleep(_EVERY_SECONDS)
+
+
+def _spawn(work: Callable[[], None]) -> None:
+    # Where Glance's own imports run: its servers wait for them when they stop.
+    common.get_thread_pool("tasks_pool").spawn(work)
+
+
+def take_up(site: Here, spawn: Callable[[Callable[[], None]], None]) -> None:
+    """Go on with what nobody is at, or bring it to an end."""
+    tasks = None
+    for held in site.records.left_behind():
+        tasks = tasks or gateway.Gateway().get_task_repo(context.get_admin_context())
+        _Interrupted(held, tasks, site).take_up(spawn)
+
+
+class _Interrupted:
+    """One copy that nobody is at."""
+
+    def __init__(self, held: Held, tasks: Any, site: Here) -> None:
+        self._held = held
+        self._tasks = tasks
+        self._site = site
+        self._ledger = Ledger(held.order.image, held.order.task)
+        self._copy = Copy(held, self._ledger, tasks, site)
+
+    def take_up(self, spawn: Callable[[Callable[[], None]], None]) -> None:
+        try:
+            self._take_up(spawn)
+        except Exception:
+            self._held.leave()
+            LOG.exception("Task %s was not taken up", self._held.order.task)
+
+    def _take_up(self, spawn: Callable[[Callable[[], None]], None]) -> None:
+        order = self._held.order
+        try:
+            status, holder = self._ledger.task_status(), self._ledger.holder()
+        except GoneError as error:
+            self._copy.forget()
+            self._copy.refuse(error)
+            return
+        running = status in {"pending", "processing"}
+        if holder != order.task and not running:
+            self._held.done()
+        elif holder != order.task or not running:
+            # It was over but for its last steps, or somebody else took the lock.
+            self._copy.end_as_it_is(_TAKEN)
+        elif order.tries > _MOST_TRIES:
+            self._copy.forget()
+            self._copy.end_as_it_is(_GIVEN_UP)
+        else:
+            self._go_on(status, spawn)
+
+    def _go_on(self, status: str, spawn: Callable[[Callable[[], None]], None]) -> None:
+        order = self._held.order
+        if status == "pending":
+            task = self._tasks.get(order.task)
+            task.begin_processing()
+            self._tasks.save(task)
+        LOG.warning(
+            "Task %s: going on with the copy of image %s to %s, which was interrupted",
+            *(order.task, order.image, ", ".join(order.stores)),
+        )
+        spawn(self._copy.run)
