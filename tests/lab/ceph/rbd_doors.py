@@ -21,6 +21,7 @@ EDGE = StoreName("edge")
 _OTHER_FSID = "00000000-0000-4000-8000-000000000000"
 _NOTES = "cowpath.making"
 _LOOKS = 200
+_SMALL = 64 * 1024
 _ORDER = 23  # 8 MiB objects, as Glance's default rbd_store_chunk_size makes
 
 
@@ -36,6 +37,7 @@ class RbdDoors(StoreDoors):
         self.vms = config.pool
         self._leaving = leaving
         self._full = False
+        self._bounded = False
         self.store = self.another()
         self.name = config.store
 
@@ -155,6 +157,20 @@ class RbdDoors(StoreDoors):
                 return
         pytest.fail(f"pool {self.vms} never had a quota of {objects} objects")
 
+    def bound(self, room: int) -> None:
+        """Allow the images' pool `room` bytes; return when its figures say so.
+
+        Without a quota what it takes is hidden by what other pools give back.
+        """
+        self._bounded = True
+        self._bytes_quota(room)
+        # librbd's own objects take some bytes in an empty pool.
+        assert self.settles(lambda: 0 <= room - self.store.intake().free < _SMALL)
+
+    def _bytes_quota(self, room: int) -> None:
+        words = ("osd", "pool", "set-quota", self.images, "max_bytes", str(room))
+        self.ceph.run("ceph", *words)
+
     def notes(self) -> dict[str, str]:
         """Return what is noted as being made."""
         with self.ceph.pool(self.vms) as pool, rados.ReadOpCtx() as operation:
@@ -170,6 +186,9 @@ class RbdDoors(StoreDoors):
         if self._full:
             self._full = False
             self.quota(0)
+        if self._bounded:
+            self._bounded = False
+            self._bytes_quota(0)
         with self.ceph.pool(self.vms) as opened, suppress(rados.ObjectNotFound):
             opened.remove_object(_NOTES)
         for pool in (self.vms, self.images):

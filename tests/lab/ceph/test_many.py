@@ -56,7 +56,7 @@ def base(doors: RbdDoors) -> Base:
 
 
 @pytest.mark.parametrize(
-    "disks", [300, pytest.param(1000, marks=pytest.mark.soak)], ids=str
+    "disks", [150, pytest.param(1000, marks=pytest.mark.soak)], ids=str
 )
 def test_one_process_with_16_threads(
     doors: RbdDoors, base: Base, disks: int, capsys: pytest.CaptureFixture[str]
@@ -96,7 +96,7 @@ def _flat(warm: Held, last: Held) -> None:
 
 
 @pytest.mark.parametrize(
-    "disks", [240, pytest.param(1000, marks=pytest.mark.soak)], ids=str
+    "disks", [120, pytest.param(1000, marks=pytest.mark.soak)], ids=str
 )
 def test_8_processes(
     doors: RbdDoors, base: Base, disks: int, capsys: pytest.CaptureFixture[str]

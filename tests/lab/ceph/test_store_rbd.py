@@ -7,8 +7,16 @@ from tests.lab.ceph.rbd_doors import RbdDoors
 
 pytestmark = pytest.mark.ceph
 
+_ROOM = 64 * 1024**2
+"""Bytes for images; the suite's take a part of it."""
+
 
 class TestRbdStore(StoreSuite):
     @pytest.fixture
     def site(self, doors: RbdDoors) -> RbdDoors:
+        return doors
+
+    @pytest.fixture
+    def tight(self, doors: RbdDoors) -> RbdDoors:
+        doors.bound(_ROOM)
         return doors
