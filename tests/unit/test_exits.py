@@ -52,6 +52,7 @@ def test_a_code_never_changes() -> None:
         "CopyBusyError": 18,
         "CopyStalledError": 19,
         "LeftoverError": 20,
+        "CopyAbandonedError": 21,
     }
     assert promised.items() <= codes.items()
     assert (exits.OK, exits.BUG, exits.INTERRUPTED) == (0, 1, 130)

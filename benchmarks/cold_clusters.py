@@ -1,0 +1,147 @@
+"""The lab's two clusters as the cold benchmarks use them: sources, counters, cleaning.
+
+All of it as the clusters' administrator, and none of it inside what is timed.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+import rados
+import rbd
+
+from benchmarks.cold_shapes import Shape
+from lab.admin_socket import ask
+from lab.processes import find
+
+POOL = "images"
+SNAP = "snap"
+_ORDER = 23
+_OBJECT = 2**_ORDER
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# Of /proc/PID/stat, behind the name: its user and system time, and its children's.
+_TIMES = slice(11, 15)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An image at the source: what Glance would know of it."""
+
+    image: str
+    shape: Shape
+    sha512: str
+    allocated: int
+
+
+class Cluster:
+    """One cluster of a lab."""
+
+    def __init__(self, name: str, told: Mapping[str, str]) -> None:
+        self.name = name
+        self.fsid = told["fsid"]
+        self.conf = told["conf"]
+        self._folder = Path(self.conf).parents[1]
+        self._admin = rados.Rados(
+            name="client.admin",
+            conffile=self.conf,
+            # Cleaning waits for a busy disk; what is timed has the lab's own bounds.
+            conf={"keyring": told["admin_keyring"], "rados_osd_op_timeout": "60"},
+        )
+        self._admin.connect()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._admin.shutdown()
+
+    @contextmanager
+    def pool(self, name: str = POOL) -> Iterator[rados.Ioctx]:
+        """Give a pool."""
+        with closing(self._admin.open_ioctx(name)) as pool:
+            yield pool
+
+    def url(self, image: str) -> str:
+        """Return an image's location as Glance writes it."""
+        return f"rbd://{self.fsid}/{POOL}/{image}/{SNAP}"
+
+    def make(self, shape: Shape) -> Source:
+        """Make an image with random data and holes, thin, as a clone source."""
+        image, digest, end = str(uuid4()), hashlib.sha512(), 0
+        with self.pool() as pool:
+            rbd.RBD().create(pool, image, shape.size, order=_ORDER)
+            with rbd.Image(pool, image) as opened:
+                for offset in shape.offsets():
+                    data = os.urandom(shape.piece)
+                    opened.write(data, offset)
+                    _hash_zeros(digest, offset - end)
+                    digest.update(data)
+                    end = offset + shape.piece
+                opened.create_snap(SNAP)
+                opened.protect_snap(SNAP)
+        _hash_zeros(digest, shape.size - end)
+        return Source(image, shape, digest.hexdigest(), self.allocated(image))
+
+    def twin(self, source: Source) -> Source:
+        """Make an image with the same bytes."""
+        image = str(uuid4())
+        with (
+            self.pool() as pool,
+            rbd.Image(pool, source.image, snapshot=SNAP, read_only=True) as opened,
+        ):
+            opened.deep_copy(pool, image, order=_ORDER)
+        return replace(source, image=image)
+
+    def allocated(self, image: str) -> int:
+        """Return the bytes of an image that take room: each object to its end."""
+        found: list[int] = []
+        with self.pool() as pool:
+            try:
+                with rbd.Image(pool, image, read_only=True) as opened:
+                    opened.diff_iterate(
+                        0, opened.size(), None, lambda _, size, __: found.append(size)
+                    )
+            except rbd.ImageNotFound:
+                return 0
+        return sum(found)
+
+    def drop(self, image: str, where: str = POOL) -> None:
+        """Remove an image and its snapshots; absent is fine."""
+        with self.pool(where) as pool:
+            with suppress(rbd.ImageNotFound), rbd.Image(pool, image) as opened:
+                for snap in opened.list_snaps():
+                    if opened.is_protected_snap(snap["name"]):
+                        opened.unprotect_snap(snap["name"])
+                    opened.remove_snap(snap["name"])
+            with suppress(rbd.ImageNotFound):
+                rbd.RBD().remove(pool, image)
+
+    def osd_pids(self) -> list[int]:
+        """Return the ids of its OSD's processes."""
+        return [process.pid for process in find("ceph-osd", self._folder)]
+
+    def traffic(self) -> tuple[int, int]:
+        """Return the bytes that its OSD has sent to and got from its clients."""
+        told = ask(self._folder / "run/osd.asok", "perf dump").get("osd")
+        if not isinstance(told, dict):
+            return 0, 0
+        return int(told["op_out_bytes"]), int(told["op_in_bytes"])
+
+
+def _hash_zeros(digest: "hashlib._Hash", length: int) -> None:
+    zeros = bytes(_OBJECT)
+    while length > 0:
+        digest.update(zeros[:length] if length < _OBJECT else zeros)
+        length -= _OBJECT
+
+
+def cpu_of(pids: list[int]) -> float:
+    """Return the CPU seconds that processes and their ended children have taken."""
+    ticks = 0
+    for pid in pids:
+        with suppress(OSError):
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            ticks += sum(map(int, stat.rpartition(")")[2].split()[_TIMES]))
+    return ticks / _TICKS_PER_SECOND

@@ -1,0 +1,125 @@
+"""Glance processes beside the lab's own, to be asked in turn within one run.
+
+All are on the same two clusters; each has a database of its own.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+from urllib.parse import urlsplit
+
+from benchmarks.cold_clusters import Source
+from lab.ceph_cluster import Cluster
+from lab.ceph_daemons import Monitor
+from lab.glance import Glance
+from lab.glance_stores import RbdStores
+from lab.layout import CLUSTERS, Layout
+from lab.waiting import wait_until
+
+CENTRAL, EDGE = CLUSTERS
+_PORTS = range(19700, 19800)
+_ADMIN = "admin:admin-project:admin"
+_COPY_WITHIN_SECONDS = 900
+_LOOK_EVERY_SECONDS = 0.1
+_PATCH = "application/openstack-images-v2.1-json-patch"
+_REFUSED = 300
+
+
+class CopyingGlance:
+    """A Glance that is asked for copies."""
+
+    def __init__(self, name: str, clusters: Path, settings: Sequence[str] = ()) -> None:
+        """Know where it lies; `start` makes it.
+
+        Args:
+            name: Of the method that it serves.
+            clusters: The folder of the lab's clusters.
+            settings: SECTION.KEY=VALUE each.
+        """
+        self._layout = Layout(clusters.parents[1], f"bench-{name}")
+        known = [Cluster(clusters / each, []) for each in CLUSTERS]
+        monitors = {each: Monitor(each) for each in known}
+        self._glance = Glance(self._layout, RbdStores(self._layout, monitors), _PORTS)
+        self._settings = settings
+
+    def start(self) -> None:
+        """Start it with nothing in its database."""
+        self.remove()
+        self._glance.start(self._settings)
+
+    def remove(self) -> None:
+        """Stop it and remove what it wrote; the clusters are another matter."""
+        self._glance.stop()
+        rmtree(self._layout.home, ignore_errors=True)
+
+    def pids(self) -> list[int]:
+        """Return its processes."""
+        return [process.pid for process in self._glance.processes()]
+
+    def know(self, source: Source, url: str) -> None:
+        """Register an image that lies in the central cluster."""
+        self._ask(
+            "POST",
+            "/v2/images",
+            {
+                "id": source.image,
+                "name": source.shape.name,
+                "disk_format": "raw",
+                "container_format": "bare",
+            },
+        )
+        validation = {"os_hash_algo": "sha512", "os_hash_value": source.sha512}
+        location = {
+            "url": url,
+            "metadata": {"store": CENTRAL},
+            "validation_data": validation,
+        }
+        change = {"op": "add", "path": "/locations/-", "value": location}
+        self._ask("PATCH", f"/v2/images/{source.image}", [change], kind=_PATCH)
+
+    def copy(self, source: Source) -> None:
+        """Ask for a copy at the edge, and return when Glance says that it is done."""
+        path = f"/v2/images/{source.image}"
+        how = {"method": {"name": "copy-image"}, "stores": [EDGE]}
+        self._ask("POST", f"{path}/import", how)
+        wait_until(
+            lambda: not self._ask("GET", path).get("os_glance_import_task"),
+            within_seconds=_COPY_WITHIN_SECONDS,
+            every_seconds=_LOOK_EVERY_SECONDS,
+        )
+        told = self._ask("GET", path)
+        if EDGE not in told["stores"].split(","):
+            raise RuntimeError(
+                f"Glance did not copy image {source.image}: {_why(told)}; its tasks: "
+                f"{self._ask('GET', f'{path}/tasks')}"
+            )
+
+    def forget_copy(self, source: Source) -> None:
+        """Have it remove the copy at the edge."""
+        self._ask("DELETE", f"/v2/stores/{EDGE}/{source.image}")
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        kind: str = "application/json",
+    ) -> Any:
+        headers = {"X-Auth-Token": _ADMIN, "Content-Type": kind}
+        netloc = urlsplit(self._glance.url).netloc
+        sent = json.dumps(body) if body is not None else None
+        with closing(HTTPConnection(netloc, timeout=60)) as connection:
+            connection.request(method, path, sent, headers)
+            reply = connection.getresponse()
+            text = reply.read()
+        if reply.status >= _REFUSED:
+            raise RuntimeError(f"{method} {path}: {reply.status} {text.decode()}")
+        return json.loads(text) if text else None
+
+
+def _why(told: Mapping[str, Any]) -> str:
+    return str({key: told[key] for key in told if key.startswith("os_glance")})
