@@ -10,38 +10,72 @@ CLOUD = $(shell test "$(KIND)" != files && test "$$(id -u)" = 0 && echo yes)
 # Debian's own interpreter sees Debian's libvirt binding; another may not.
 PYTHON ?= $(shell for p in /usr/bin/python3 python3; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+SLOWEST := --durations=20 --durations-min=5
 export LAB_UV := $(abspath $(UV))
 # Behind a TLS-inspecting proxy only the system's certificates will do.
 export UV_SYSTEM_CERTS ?= 1
 
 .PHONY: help demo test check mutations lint types arrows unit lab-up lab-down docs clean fmt \
-  wheel-test lab-test test-nova bench-warm bench-nova soak
+  wheel-test lab-test test-nova test-glance bench-warm bench-nova \
+  bench-cold bench-wan bench-guests soak
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: packages $(BIN)/.synced  ## Boot an image at a site that does not have it.
 	$(BIN)/python -m lab.demo --kind $(KIND)
 
-test: packages check docs mutations wheel-test lab-test test-nova  ## Everything: checks, docs, the real services.
+# Two at a time: the labs wait for services more than they compute.
+test: packages $(BIN)/.synced  ## Everything: checks, docs, the real services.
+	@$(BIN)/python -m lab packages --for files --install
+	@test -z "$(CLOUD)" || $(BIN)/python -m lab packages --for openstack --install
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lane-1 lane-2
 
-lab-test: packages $(BIN)/.synced  ## The tests on the real services, file stores and Ceph.
+.PHONY: lane-1 lane-2 test-quick test-files test-ceph test-nova-upstream test-openstack
+lane-1:
+	@$(MAKE) --no-print-directory test-ceph
+	@$(MAKE) --no-print-directory test-glance
+	@$(MAKE) --no-print-directory mutations
+	@$(MAKE) --no-print-directory test-nova-upstream
+
+lane-2:
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory docs
+	@$(MAKE) --no-print-directory wheel-test
+	@$(MAKE) --no-print-directory test-quick
+	@$(MAKE) --no-print-directory test-files
+	@$(MAKE) --no-print-directory test-openstack
+
+lab-test: test-quick test-files test-ceph  ## The tests on the real services, file stores and Ceph.
+
+test-quick: $(BIN)/.synced
 	$(BIN)/pytest -q tests/contracts tests/doors
+
+test-files: packages $(BIN)/.synced
 	$(BIN)/python -m lab packages --for files --install
 	$(BIN)/python -m lab up --kind files
-	$(BIN)/pytest -q -m "lab and not soak" tests/lab; status=$$?; \
+	$(BIN)/pytest -q $(SLOWEST) -m "lab and not soak" tests/lab; status=$$?; \
 	  $(BIN)/python -m lab down --kind files; exit $$status
+
+test-ceph: packages $(BIN)/.synced
 	@test $(KIND) = ceph || echo "Not run: the tests on Ceph, for KIND=$(KIND); python3 -m lab packages --for ceph says what this machine lacks."
 	test $(KIND) != ceph || { $(BIN)/python -m lab up --kind ceph && \
-	  $(BIN)/pytest -q -m "ceph and not soak" tests/lab; status=$$?; \
+	  $(BIN)/pytest -q $(SLOWEST) -m "ceph and not soak" tests/lab; status=$$?; \
 	  $(BIN)/python -m lab down --kind ceph; exit $$status; }
 
-test-nova: packages $(BIN)/.synced  ## Inside Nova: its own tests, and a whole OpenStack with two sites.
+test-nova: test-nova-upstream test-openstack  ## Inside Nova: its own tests, and a whole OpenStack with two sites.
+
+test-nova-upstream: packages $(BIN)/.synced
 	$(BIN)/pytest -q -m nova_upstream tests/nova
+
+test-openstack: packages $(BIN)/.synced
 	@test -n "$(CLOUD)" || echo "Not run: the tests on a whole OpenStack: it needs root and Ceph; python3 -m lab packages --for openstack says what this machine lacks."
 	test -z "$(CLOUD)" || $(BIN)/python -m lab packages --for openstack --install
 	test -z "$(CLOUD)" || { $(BIN)/python -m lab up --kind openstack && \
-	  $(BIN)/pytest -q -m "openstack and not soak" tests/lab/openstack; status=$$?; \
+	  $(BIN)/pytest -q $(SLOWEST) -m "openstack and not soak" tests/lab/openstack; status=$$?; \
 	  $(BIN)/python -m lab down --kind openstack; exit $$status; }
+
+test-glance: packages $(BIN)/.synced  ## Inside Glance: its own tests, and ours; GLANCE_RELEASES=all.
+	$(BIN)/pytest -q -m glance_upstream tests/glance
 
 bench-warm: packages $(BIN)/.synced  ## Warm create on Ceph beside bare librbd and Nova's way; JSON=1.
 	@$(BIN)/python -m lab packages --for ceph --install >&2
@@ -53,13 +87,30 @@ bench-nova: packages $(BIN)/.synced  ## Faults on Nova's own backend beside ours
 	@$(BIN)/python -m lab up --kind openstack >&2
 	@$(BIN)/python -m benchmarks.nova_faults
 
-soak: packages $(BIN)/.synced  ## Long runs, on labs of kinds ceph and, for root, openstack.
+bench-cold: packages $(BIN)/.synced  ## Copies between clusters beside Glance's and Ceph's own; JSON=1.
+	@$(BIN)/python -m lab packages --for ceph --install >&2
+	@$(BIN)/python -m lab up --kind ceph >&2
+	@$(BIN)/python -m benchmarks.cold
+
+bench-wan: packages $(BIN)/.synced  ## The same over 200 Mbit/s and 80 ms, as root; JSON=1.
+	@$(BIN)/python -m lab packages --for ceph --install >&2
+	@unshare --net $(BIN)/python -m benchmarks.wan
+
+bench-guests: packages $(BIN)/.synced  ## What a guest's disk feels of a copy; JSON=1.
+	@$(BIN)/python -m lab packages --for ceph --install >&2
+	@$(BIN)/python -m lab up --kind ceph >&2
+	@$(BIN)/python -m benchmarks.guest_latency
+
+soak: packages $(BIN)/.synced  ## Long runs, on labs of all kinds that can be had.
 	$(BIN)/pytest -q --hypothesis-profile=soak tests/flows
+	$(BIN)/python -m lab up --kind files
+	$(BIN)/pytest -q -m "soak and lab" tests/lab
 	$(BIN)/python -m lab up --kind ceph
-	$(BIN)/pytest -q -m "soak and not openstack" tests/lab
+	$(BIN)/pytest -q -m "soak and ceph" tests/lab
 	test -z "$(CLOUD)" || { $(BIN)/python -m lab up --kind openstack && \
 	  $(BIN)/pytest -q -m "soak and openstack" tests/lab/openstack; }
 	NOVA_RELEASES=all $(BIN)/pytest -q -m nova_upstream tests/nova
+	GLANCE_RELEASES=all $(BIN)/pytest -q -m glance_upstream tests/glance
 
 check: lint types arrows unit  ## Lint, types, arrows and the fast tests.
 

@@ -3,11 +3,12 @@
 import json
 import shutil
 import uuid
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab import ceph_conf
-from lab.ceph_conf import CLIENT_BOUNDS, Identity
+from lab.ceph_conf import CLIENT_BOUNDS, HOST, Identity
 from lab.ceph_users import POOLS, USERS, entities, keyring, new_key
 from lab.errors import LabError
 from lab.files import read, write
@@ -25,11 +26,27 @@ _MADE_WITHIN_SECONDS = 30.0
 _POOLS_WITHIN_SECONDS = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a cluster's daemons run.
+
+    Attributes:
+        host: Their address.
+        enter: Returns the command line by which a program gets there.
+    """
+
+    host: str = HOST
+    enter: Callable[[], Sequence[str]] = tuple
+
+
 class Cluster:
     """A cluster of one monitor, one manager and one OSD."""
 
-    def __init__(self, folder: Path, blocks: list[range]) -> None:
+    def __init__(
+        self, folder: Path, blocks: list[range], place: Place | None = None
+    ) -> None:
         self.folder = folder
+        self.place = place or Place()
         self._blocks = blocks
 
     @property
@@ -114,6 +131,7 @@ class Cluster:
             osd_uuid=str(uuid.uuid4()),
             secret_uuid=str(uuid.uuid4()),
             port=first_free(self._blocks).start,
+            host=self.place.host,
         )
         self.folder.mkdir(mode=_PRIVATE_FOLDER, parents=True)
         for name in ("run", "log"):
@@ -160,7 +178,8 @@ class Cluster:
         """Run one of Ceph's programs, with this cluster's folder for its leftovers."""
         run_folder = self.run_folder
         env = clean_environment(run_folder)
-        return run([need(program), *arguments], env=env, cwd=run_folder)
+        command = [*self.place.enter(), need(program), *arguments]
+        return run(command, env=env, cwd=run_folder)
 
     def register_osd(self) -> None:
         """Have the monitor know the OSD; its key it knows already."""

@@ -41,17 +41,19 @@ class Identity:
         osd_uuid: The id of its only OSD.
         secret_uuid: The libvirt secret with its compute hosts' key.
         port: The first of its ports.
+        host: The address of its daemons.
     """
 
     fsid: str
     osd_uuid: str
     secret_uuid: str
     port: int
+    host: str = HOST
 
     @property
     def monitors(self) -> str:
         """Its monitor's addresses, of both protocols, as `mon_host` has them."""
-        return f"[v2:{HOST}:{self.port}/0,v1:{HOST}:{self.port + 1}/0]"
+        return f"[v2:{self.host}:{self.port}/0,v1:{self.host}:{self.port + 1}/0]"
 
     @property
     def daemon_ports(self) -> tuple[int, int]:
@@ -106,7 +108,7 @@ def _everybody(folder: Path, identity: Identity) -> dict[str, str]:
     return {
         "fsid": identity.fsid,
         "mon_host": identity.monitors,
-        "public_network": f"{HOST}/32",
+        "public_network": f"{identity.host}/32",
         "auth_cluster_required": "cephx",
         "auth_service_required": "cephx",
         "auth_client_required": "cephx",
@@ -153,6 +155,9 @@ def _osd(folder: Path) -> dict[str, str]:
         "osd_op_num_shards": "2",
         "osd_op_num_threads_per_shard": "2",
         "osd_max_scrubs": "0",
+        # Of osd_heartbeat_grace, 20 s. An only OSD that was paused for longer than its
+        # read lease never serves some of its groups again: "active+clean+laggy".
+        "osd_pool_default_read_lease_ratio": "100",
         # For how long it tries to tell a monitor that is ending too.
         "osd_mon_shutdown_timeout": "1",
         "bluestore_block_create": "true",

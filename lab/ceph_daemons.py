@@ -8,7 +8,6 @@ from pathlib import Path
 
 from lab.admin_socket import ask
 from lab.ceph_cluster import Cluster
-from lab.ceph_conf import HOST
 from lab.errors import LabError
 from lab.files import read
 from lab.processes import Process, end, find, spawn
@@ -100,9 +99,10 @@ class Daemon(ABC):
 
     def _spawn(self) -> None:
         cluster = self._cluster
-        conf = ["-c", str(cluster.daemons_conf)]
+        how = ("-f", "-i", self.number)
+        conf = ("-c", str(cluster.daemons_conf))
         started = spawn(
-            [need(f"ceph-{self.kind}"), "-f", "-i", self.number, *conf],
+            [*cluster.place.enter(), need(f"ceph-{self.kind}"), *how, *conf],
             # A manager run by root would compile its modules beside their sources.
             env=clean_environment(cluster.run_folder, PYTHONDONTWRITEBYTECODE="1"),
             cwd=cluster.run_folder,
@@ -218,4 +218,4 @@ def _daemon_ports(cluster: Cluster) -> str:
     if known is None:
         return "-"
     first, last = known.daemon_ports
-    return f"{HOST}:{first}-{last}"
+    return f"{known.host}:{first}-{last}"
