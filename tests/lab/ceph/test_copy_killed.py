@@ -258,6 +258,24 @@ class TestHalfRenamed:
         assert _finish(copy_source, copy_target, image) == 0
         _check_whole(copy_target)
 
+    def test_name_that_only_the_list_has_makes_way(
+        self, copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
+    ) -> None:
+        _list(copy_target, IMAGE, "102fdeadbeef")
+        _finish(copy_source, copy_target, image)
+        _check_whole(copy_target)
+
+    def test_renamed_image_is_as_librbd_would_have_renamed_it(
+        self, copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
+    ) -> None:
+        _finish(copy_source, copy_target, image)
+        ours = _directory(copy_target)
+        with copy_target.ceph.pool(copy_target.pool) as pool:
+            rbd.RBD().rename(pool, IMAGE, "there")
+            rbd.RBD().rename(pool, "there", IMAGE)
+        assert _directory(copy_target) == ours
+        _check_whole(copy_target)
+
     def test_name_of_another_image_is_not_taken_away(
         self, copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
     ) -> None:
@@ -317,6 +335,26 @@ def _name(doors: RbdImageDoors, name: str, rbd_id: str) -> None:
     with doors.ceph.pool(doors.pool) as pool:
         text = len(rbd_id).to_bytes(4, "little") + rbd_id.encode()
         pool.write_full(f"rbd_id.{name}", text)
+
+
+def _list(doors: RbdImageDoors, name: str, rbd_id: str) -> None:
+    """Have the pool's list know a name that has no object."""
+    with doors.ceph.pool(doors.pool) as pool:
+        text = b"".join(
+            len(each).to_bytes(4, "little") + each.encode() for each in (name, rbd_id)
+        )
+        pool.execute("rbd_directory", "rbd", "dir_add_image", text)
+
+
+def _directory(doors: RbdImageDoors) -> tuple[dict[str, bytes], bytes, bool]:
+    """Return the pool's list, and the image's name's object; whether it has another."""
+    with doors.ceph.pool(doors.pool) as pool:
+        with rados.ReadOpCtx() as operation:
+            found, _ = pool.get_omap_vals(operation, "", "", 100)
+            pool.operate_read_op(operation, "rbd_directory")
+            listed = dict(found)
+        names = {each.key for each in pool.list_objects() if "rbd_id" in each.key}
+        return listed, pool.read(f"rbd_id.{IMAGE}"), names == {f"rbd_id.{IMAGE}"}
 
 
 def _id(doors: RbdImageDoors, name: str) -> str:

@@ -360,8 +360,9 @@ class RbdDraft:
     def _mark(self) -> None:
         """Have it bear our mark: nothing of it is as a killed `deep_copy` left it."""
         pool = self._target.pool
-        mark = _marks.Mark(self._image.id, _imaging.id_behind(pool, self._name))
-        _imaging.set_metadata(pool, self._name, _marks.COPY, mark.text())
+        rbd_id = _imaging.id_behind(pool, self._name)
+        mark = _marks.Mark(self._image.id, rbd_id)
+        _imaging.set_metadata(pool, rbd_id, _marks.COPY, mark.text())
 
     def _changeable(self) -> librbd.Opened:
         """Return it without a snapshot, which would keep what is overwritten."""

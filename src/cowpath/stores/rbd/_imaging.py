@@ -11,6 +11,7 @@ What was tried with Ceph 16.2 and is built upon:
 * A snapshot that was removed reads as zeros through whoever has it open.
 """
 
+import errno
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -38,8 +39,14 @@ Unable = (rbd.InvalidArgument, rbd.FunctionNotSupported)
 _PAUSE: Seconds = 0.05
 """Before what is not there yet is looked for again."""
 
+_DIRECTORY = "rbd_directory"
+"""The object that lists a pool's images."""
+
 _LENGTH = 4
 """Bytes before every text in librbd's own objects."""
+
+_SNAPSHOT_KEY = "snapshot_"
+"""What the keys of a header begin with that are its snapshots'; their ids follow."""
 
 _INTERNAL_LOCK = "internal"
 """The tag of librbd's own exclusive lock."""
@@ -128,7 +135,7 @@ def open_when_begun(
     while not over.is_set():
         rbd_id = id_behind(pool, name)
         header = f"rbd_header.{rbd_id}"
-        if rbd_id and librbd.entries(pool, header, "snapshot_"):
+        if rbd_id and librbd.entries(pool, header, _SNAPSHOT_KEY):
             return open_snapshot(pool, name)
         over.wait(_PAUSE)
     return None
@@ -167,13 +174,13 @@ def _remove_quietly(pool: rados.Ioctx, name: str) -> None:
         rbd.RBD().remove(pool, name)
 
 
-def set_metadata(pool: rados.Ioctx, name: str, key: str, value: str) -> None:
+def set_metadata(pool: rados.Ioctx, rbd_id: str, key: str, value: str) -> None:
     """Set a key of an image's metadata, without opening it: that takes 13 round trips.
 
     It is the call of an OSD's that librbd makes for it.
     """
     entry = (1).to_bytes(_LENGTH, "little") + _text(key) + _text(value)
-    pool.execute(f"rbd_header.{id_behind(pool, name)}", "rbd", "metadata_set", entry)
+    pool.execute(f"rbd_header.{rbd_id}", "rbd", "metadata_set", entry)
 
 
 def drop_metadata(pool: rados.Ioctx, name: str, key: str) -> None:
@@ -190,7 +197,7 @@ def _text(text: str) -> bytes:
 
 def is_there(pool: rados.Ioctx, shown: Layout) -> bool:
     """Tell whether the snapshot still is; its id is never given to another."""
-    key = f"snapshot_{shown.snapshot:016x}"
+    key = f"{_SNAPSHOT_KEY}{shown.snapshot:016x}"
     return bool(librbd.entries(pool, f"rbd_header.{shown.rbd_id}", key))
 
 
@@ -216,7 +223,7 @@ def id_behind(pool: rados.Ioctx, name: str) -> str:
 def mend_names(pool: rados.Ioctx, rbd_id: str, *names: str) -> None:
     """Take the wrong ones from an image that a killed `rename` left with two names."""
     key = f"id_{rbd_id}"
-    listed = librbd.entries(pool, "rbd_directory", key).get(key, b"")[_LENGTH:].decode()
+    listed = librbd.entries(pool, _DIRECTORY, key).get(key, b"")[_LENGTH:].decode()
     for name in names:
         doubled = listed in names and name != listed
         if doubled and id_behind(pool, name) == rbd_id:
@@ -229,8 +236,35 @@ def create(pool: rados.Ioctx, name: str, size: int, order: int) -> None:
 
 
 def rename(pool: rados.Ioctx, old: str, new: str) -> None:
-    """Give an image another name; refused where that is taken."""
-    rbd.RBD().rename(pool, old, new)
+    """Give an image that nobody has open another name; refused where that is taken.
+
+    By librbd's own steps, and in their order, but without opening the image and telling
+    its watchers: 4 round trips instead of 28, of which each is felt over a long way.
+    """
+    rbd_id = id_behind(pool, old)
+    if not rbd_id:
+        raise rbd.ImageNotFound(f"no image {old}", errno=errno.ENOENT)
+    try:
+        _write_new(pool, f"rbd_id.{new}", _text(rbd_id))
+        pool.execute(
+            _DIRECTORY,
+            "rbd",
+            "dir_rename_image",
+            _text(old) + _text(new) + _text(rbd_id),
+        )
+    except rados.ObjectExists as error:
+        if id_behind(pool, new) == rbd_id:
+            # Refused by the pool's list, which has the name without its object.
+            pool.remove_object(f"rbd_id.{new}")
+        raise rbd.ImageExists(f"{new} is taken", errno=errno.EEXIST) from error
+    pool.remove_object(f"rbd_id.{old}")
+
+
+def _write_new(pool: rados.Ioctx, name: str, data: bytes) -> None:
+    with rados.WriteOpCtx() as operation:
+        operation.new(rados.LIBRADOS_CREATE_EXCLUSIVE)
+        operation.write_full(data)
+        pool.operate_write_op(operation, name)
 
 
 def break_dead_lock(image: rbd.Image, instance: int) -> None:

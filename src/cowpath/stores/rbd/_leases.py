@@ -80,6 +80,7 @@ class Lease:
     def drop(self) -> None:
         """Remove what a killed holder left of it, unless somebody holds it."""
         with suppress(BusyError, *librbd.Error):
+            self._pool.stat(self._object)
             self._lock.take()
             self._pool.remove_object(self._object)
 

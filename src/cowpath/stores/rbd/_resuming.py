@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from contextlib import ExitStack
+from functools import partial
 
 from cowpath.core.errors import BusyError, ConflictError
 from cowpath.core.model import Bytes, ImageId, image_id
@@ -41,7 +42,8 @@ def is_ours(opened: librbd.Opened) -> bool:
 
 
 def _ids(target: Target, *names: str) -> tuple[str, ...]:
-    return tuple(_imaging.id_behind(target.pool, name) for name in names)
+    look = partial(_imaging.id_behind, target.pool)
+    return tuple(target.lanes.map(look, names))
 
 
 def _take_back(target: Target, name: ImageId, lease: Lease) -> bool:
