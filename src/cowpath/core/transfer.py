@@ -101,6 +101,19 @@ class Draft(Original, Protocol):
         """Return whether an earlier try left bytes here."""
         ...
 
+    def unchanged(self) -> None:
+        """Accept that it is still ours, and that its store answers.
+
+        What we write is no change.
+
+        Raises:
+            UnavailableError: The store does not answer; told at once where it did not
+                before.
+            BusyError: Somebody else may be at it by now.
+            NotFoundError: It was removed.
+        """
+        ...
+
     def present(self) -> Bytes:
         """Return how many bytes have arrived; cheap, and safe while `take` runs."""
         ...

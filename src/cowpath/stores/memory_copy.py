@@ -172,6 +172,11 @@ class MemoryDraft(MemoryOriginal):
         self.resumed = resumed
         super().__init__(store.memory, image, self._bytes, terms)
 
+    def unchanged(self) -> None:
+        """Accept that the store has it still."""
+        if self._store.memory.drafts.get(self._image) is not self._bytes:
+            raise NotFoundError(f"the draft of {self.where} was removed meanwhile")
+
     def present(self) -> Bytes:
         """Return how many bytes have arrived."""
         return filled(self._bytes)

@@ -143,6 +143,16 @@ class DraftPromises(TransferFixtures):
             assert draft.publish() == site.location(IMAGE)
         assert site.content(IMAGE) == data
 
+    def test_what_is_written_is_no_change(
+        self, site: ImageStoreDoors, image: Image, data: bytes, terms: Terms
+    ) -> None:
+        """It is still ours; an original that is written to is not what it was."""
+        with site.store.draft(image, terms) as draft:
+            draft.unchanged()
+            fill(draft, Loose(data, terms.chunk))
+            draft.unchanged()
+            draft.discard()
+
     def test_published_copy_is_a_source(
         self, site: ImageStoreDoors, image: Image, data: bytes, terms: Terms
     ) -> None:

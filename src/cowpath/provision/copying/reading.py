@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 
 from cowpath.core.errors import CowpathError, UnavailableError
@@ -114,12 +115,18 @@ class Reading:
                 target.arrive(self._progress.total or 0)
         except CowpathError as error:
             self._lanes.run(self._original.unchanged)  # or else it is the source's
-            if not isinstance(error, UnavailableError):
+            if not isinstance(error, UnavailableError) or not self._answers(target):
                 target.fail(error)
                 return
             # Extent by extent it is seen which of the two it is.
             self._progress.warn(f"{error}; going on extent by extent")
             target.dirty = True
+
+    def _answers(self, target: Target) -> bool:
+        with suppress(CowpathError):
+            self._lanes.run(target.draft.unchanged)
+            return True
+        return False
 
     def _fill(self, total: ImageHash | None) -> None:
         extents = self._proof.plan

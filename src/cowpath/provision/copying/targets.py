@@ -29,6 +29,7 @@ class Target:
         self._leaving = ExitStack()
         self._lock = threading.Lock()
         self._draft: Draft | None = None
+        self._seen = Bytes(0)
         self.terms = Terms()
         self.dirty = False
         self.read_back = False
@@ -80,9 +81,10 @@ class Target:
         if self._draft is None:
             return Bytes(0)
         try:
-            return self._draft.present()
+            self._seen = self._draft.present()
         except CowpathError:
             return Bytes(0)
+        return self._seen
 
     @contextmanager
     def failing(self) -> Iterator[None]:
@@ -119,7 +121,8 @@ class Target:
 
     def keep(self) -> None:
         """Have the draft stay for the next copy, and the error say so."""
-        if self.error and self.present():
+        # Where it does not answer, it would not now either.
+        if self.error and (self.arrived or self._seen or self.dirty):
             self.error = UnavailableError(
                 f"{self.error}; what was copied to store {self.store} is kept there, "
                 f"and the next copy of the image to it goes on with that"

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from stat import S_ISREG
 
-from cowpath.core.errors import BusyError, ConflictError
+from cowpath.core.errors import BusyError, ConflictError, NotFoundError
 from cowpath.core.model import Bytes, ImageId, Location
 from cowpath.core.transfer import Extent, Original, Terms
 from cowpath.core.transfer_rules import runs
@@ -48,6 +48,15 @@ class FileDraft(FileOriginal):
         super().__init__(fd, path, terms)
         self.resumed = resumed
         self._publishing = publishing
+
+    def unchanged(self) -> None:
+        """Accept that the file has a name still."""
+        with translated(f"cannot look at {self._path}", self._path.parent):
+            if not os.fstat(self.fd).st_nlink:
+                raise NotFoundError(
+                    f"{self._path} was removed while it was written: see who does "
+                    f"that, then copy again"
+                )
 
     def present(self) -> Bytes:
         """Return how many bytes have arrived."""

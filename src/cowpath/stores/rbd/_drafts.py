@@ -124,6 +124,7 @@ class RbdDraft:
     def unchanged(self) -> None:
         """Accept that nobody else is at it."""
         with self._telling(f"look whether {self.where} is still ours"):
+            self._lease.answered()
             self._lease.check()
 
     def present(self) -> Bytes:

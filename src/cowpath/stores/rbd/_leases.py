@@ -39,6 +39,7 @@ class Lease:
         self._librados = librados
         self._over = threading.Event()
         self._lost: BusyError | None = None
+        self._unanswered: Exception | None = None
         self.dead: int | None = None
         self._thread = threading.Thread(
             target=self._renewing, name=f"lease of {image}", daemon=True
@@ -77,6 +78,20 @@ class Lease:
         if self._lost is not None:
             raise BusyError(str(self._lost)) from self._lost
 
+    def answered(self) -> None:
+        """Accept that the cluster answered the last renewal; asks nobody.
+
+        Raises:
+            Exception: The library's, of that renewal.
+        """
+        if self._unanswered is not None:
+            raise self._unanswered
+
+    def rest(self) -> None:
+        """Renew it no more, if the cluster did not answer the last time."""
+        if self._unanswered is not None:
+            self._over.set()
+
     def drop(self) -> None:
         """Remove what a killed holder left of it, unless somebody holds it."""
         with suppress(BusyError, *librbd.Error):
@@ -97,7 +112,10 @@ class Lease:
         librbd.take(self._pool, self._object, _NOTE)
 
     def leave(self, *, finished: bool) -> None:
-        """Let go of it; with what is noted where the draft is no more."""
+        """Let go of it; with what is noted where the draft is no more.
+
+        Where the cluster does not answer it ends by itself.
+        """
         self._over.set()
         self._thread.join()
         with suppress(BusyError, *librbd.Error):
@@ -106,7 +124,8 @@ class Lease:
                 # The lock goes with it.
                 self._pool.remove_object(self._object)
                 return
-        self._lock.leave()
+        if self._unanswered is None:
+            self._lock.leave()
 
     def _break_dead(self) -> bool:
         """Tell whether the holder was dead, and holds it no more."""
@@ -126,9 +145,12 @@ class Lease:
 
     def _renewing(self) -> None:
         while not self._over.wait(LEASE / _RENEWED) and self._lost is None:
-            # Without an answer it may still be ours: the next time tells.
-            with suppress(*librbd.Error):
+            try:
                 self._renew()
+                self._unanswered = None
+            except librbd.Error as error:
+                # It may still be ours: the next time tells.
+                self._unanswered = error
 
     def _renew(self) -> None:
         try:

@@ -107,6 +107,8 @@ class RbdImageStore:
                 finished = not lease.noted()
                 raise
             leaving.callback(draft.close)
+            # Or else that is waited for beside what closing waits for.
+            leaving.callback(lease.rest)
             try:
                 yield draft
             finally:
