@@ -99,6 +99,7 @@ class TransferPromises(TransferFixtures):
         found = _copy((site, source), image, terms, shelf)[site.name]
         assert isinstance(found, CopyFailedError)
         assert str(image.hash).partition(":")[2][:12] in str(found)
+        assert f"store {source.name} (" in str(found)
         assert not shelf.listed
         assert site.names() == before
 
@@ -129,6 +130,8 @@ class TransferPromises(TransferFixtures):
         found = _copy((site, source), image, terms, Shelf(), target_step=scribble)
         assert done
         assert isinstance(found[site.name], CopyFailedError)
+        for store in (site, source):
+            assert f"store {store.name} " in str(found[site.name])
         assert site.names() == before
 
     @pytest.mark.parametrize("verify", Verify)

@@ -18,6 +18,7 @@ from cowpath.core.transfer_rules import combined, source_order
 from cowpath.provision.copying.lanes import Memory, lanes
 from cowpath.provision.copying.pace import Links
 from cowpath.provision.copying.progress import Progress, Stopped
+from cowpath.provision.copying.proof import Source
 from cowpath.provision.copying.publication import LastWord, Publication, Register
 from cowpath.provision.copying.reading import Reading
 from cowpath.provision.copying.targets import Target, Targets
@@ -147,7 +148,7 @@ class Transfer:
             with lanes(terms, len(pairs), self._memory, progress) as work:
                 Reading(
                     image,
-                    original,
+                    Source(source, original),
                     group,
                     terms=terms,
                     work=work,

@@ -169,6 +169,18 @@ def test_killed_before_glance_lists_it(
     _check_whole(copy_target)
 
 
+def test_killed_after_glance_listed_it(
+    copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
+) -> None:
+    with _copying(copy_source, copy_target) as child:
+        assert child.stdout
+        assert child.stdout.readline() == "published\n"
+    copy_target.another().listed(image)
+    with copy_target.ceph.pool(copy_target.pool) as pool:
+        assert not any(each.key == _NOTE for each in pool.list_objects())
+    _check_whole(copy_target)
+
+
 def test_what_was_killed_is_removed_with_all_its_objects(
     copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
 ) -> None:

@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 
 from cowpath.core.errors import CopyFailedError, CowpathError, UnavailableError
-from cowpath.core.model import Bytes, Image
+from cowpath.core.model import Bytes, Image, StoreName
 from cowpath.core.transfer import Extent, Original, Terms, Verify
 from cowpath.core.transfer_rules import merged, outside, power_of_two, split
 from cowpath.provision.copying.lanes import Lanes
@@ -20,6 +21,21 @@ _NAMED = 3
 """Differing extents that a message names."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A store that is copied from.
+
+    Attributes:
+        original: The image there.
+    """
+
+    store: StoreName
+    original: Original
+
+    def __str__(self) -> str:
+        return f"store {self.store} ({self.original.where})"
+
+
 class Proof:
     """Compares targets with one source.
 
@@ -29,11 +45,10 @@ class Proof:
         plan: What may hold data in the source.
     """
 
-    def __init__(
-        self, image: Image, original: Original, terms: Terms, work: Lanes
-    ) -> None:
+    def __init__(self, image: Image, source: Source, terms: Terms, work: Lanes) -> None:
         self._image = image
-        self._original = original
+        self._source = source
+        self._original = source.original
         self._terms = terms
         self._lanes = work
         self._sums: dict[Extent, bytes] | None = None
@@ -41,7 +56,7 @@ class Proof:
         self._followed: set[Extent] = set()
         self._checks: defaultdict[Target, list[Future[tuple[Extent, ...]]]]
         self._checks = defaultdict(list)
-        self.plan = tuple(split(original.extents(), terms.chunk))
+        self.plan = tuple(split(source.original.extents(), terms.chunk))
 
     def expect(self, target: Target) -> None:
         """Have what is read from now on noted, if `target` cannot tell by checksums.
@@ -149,7 +164,7 @@ class Proof:
         places = ", ".join(f"{each.length} at {each.offset}" for each in found[:_NAMED])
         return CopyFailedError(
             f"the copy of image {image.id} ({image.name}) in store {target.store} is "
-            f"not like {self._original.where}: {len(found)} parts of it differ (bytes: "
+            f"not like that in {self._source}: {len(found)} parts of it differ (bytes: "
             f"{places}); nothing was made of it: check the health of both stores, then "
             f"copy again"
         )

@@ -8,11 +8,11 @@ from functools import partial
 from cowpath.core.errors import CowpathError, UnavailableError
 from cowpath.core.events import Phase
 from cowpath.core.model import Bytes, Image
-from cowpath.core.transfer import Extent, Original, Terms, Verify
+from cowpath.core.transfer import Extent, Terms, Verify
 from cowpath.core.transfer_rules import outside
 from cowpath.provision.copying.hash import ImageHash, can_hash
 from cowpath.provision.copying.lanes import Lanes
-from cowpath.provision.copying.proof import Proof
+from cowpath.provision.copying.proof import Proof, Source
 from cowpath.provision.copying.targets import Target, Targets
 
 
@@ -25,7 +25,7 @@ class Reading:
     def __init__(
         self,
         image: Image,
-        original: Original,
+        source: Source,
         targets: Targets,
         *,
         terms: Terms,
@@ -36,20 +36,21 @@ class Reading:
 
         Args:
             image: What it is of.
-            original: The source.
+            source: What is read.
             targets: Are open.
             terms: What all of them keep to.
             work: Does it.
             paced: Gives extents no sooner than they may be read.
         """
         self._image = image
-        self._original = original
+        self._source = source
+        self._original = source.original
         self._targets = targets
         self._terms = terms
         self._lanes = work
         self._paced = paced
         self._progress = work.progress
-        self._proof = work.run(lambda: Proof(image, original, terms, work))
+        self._proof = work.run(lambda: Proof(image, source, terms, work))
         self._progress.total = Bytes(sum(extent.length for extent in self._proof.plan))
 
     def run(self) -> None:
@@ -139,7 +140,7 @@ class Reading:
             if not self._targets.alive:
                 return
         if total:
-            total.check(self._original.size, self._original.where)
+            total.check(self._original.size, str(self._source))
 
     def _is_wanted(self, extent: Extent) -> bool:
         return any(target.wants(extent) for target in self._targets)

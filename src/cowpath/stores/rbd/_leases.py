@@ -51,12 +51,7 @@ class Lease:
         Raises:
             BusyError: Somebody else copies the image to the pool.
         """
-        try:
-            self._lock.take()
-        except BusyError:
-            if not self._break_dead():
-                raise
-            self._lock.take()
+        self._seize()
         self._thread.start()
 
     def check(self) -> None:
@@ -96,7 +91,7 @@ class Lease:
         """Remove what a killed holder left of it, unless somebody holds it."""
         with suppress(BusyError, *librbd.Error):
             self._pool.stat(self._object)
-            self._lock.take()
+            self._seize()
             self._pool.remove_object(self._object)
 
     def noted(self) -> bool:
@@ -126,6 +121,14 @@ class Lease:
                 return
         if self._unanswered is None:
             self._lock.leave()
+
+    def _seize(self) -> None:
+        try:
+            self._lock.take()
+        except BusyError:
+            if not self._break_dead():
+                raise
+            self._lock.take()
 
     def _break_dead(self) -> bool:
         """Tell whether the holder was dead, and holds it no more."""
