@@ -144,9 +144,10 @@ class Draft(Original, Protocol):
     ) -> Iterator[Extent] | None:
         """Yield those of `extents` that are not as in `original`, by checksums.
 
-        The stores make the checksums; no bytes travel. None where they cannot,
-        whatever the extents: then it is told by reading both. Asked before anything
-        is written, a fresh draft is laid out like `original` where they need that.
+        In their order. The stores make the checksums; no bytes travel. None where they
+        cannot, whatever the extents: then it is told by reading both. Asked before
+        anything is written, a fresh draft is laid out like `original` where they need
+        that.
         Safe while other extents are written.
         """
         ...

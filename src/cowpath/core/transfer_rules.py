@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from heapq import merge
 
 from cowpath.core.model import Bytes, Image, Seconds, StoreName
 from cowpath.core.transfer import Extent, Terms, Verify
@@ -81,9 +82,9 @@ def outside(extents: Iterable[Extent], known: Iterable[Extent]) -> Iterator[Exte
             yield _between(at, extent.end)
 
 
-def merged(extents: Iterable[Extent], others: Iterable[Extent]) -> tuple[Extent, ...]:
-    """Return both in order; none of them may overlap."""
-    return tuple(sorted((*extents, *others), key=lambda extent: extent.offset))
+def merged(extents: Iterable[Extent], others: Iterable[Extent]) -> Iterator[Extent]:
+    """Yield both in order, as each of them is; none may overlap."""
+    return merge(extents, others, key=lambda extent: extent.offset)
 
 
 def runs(extent: Extent, data: bytes) -> Iterator[tuple[Extent, bool]]:

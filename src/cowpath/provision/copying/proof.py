@@ -1,7 +1,7 @@
 """Where a target is not like its source: by the stores' checksums, else by reading."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ from cowpath.core.errors import CopyFailedError, CowpathError, UnavailableError
 from cowpath.core.model import Bytes, Image, StoreName
 from cowpath.core.transfer import Extent, Original, Terms, Verify
 from cowpath.core.transfer_rules import merged, outside, power_of_two, split
+from cowpath.provision.copying.extents import Digests, Extents
 from cowpath.provision.copying.lanes import Lanes
 from cowpath.provision.copying.targets import Target
 
@@ -51,12 +52,11 @@ class Proof:
         self._original = source.original
         self._terms = terms
         self._lanes = work
-        self._sums: dict[Extent, bytes] | None = None
+        self._sums: Digests | None = None
         self._pending: defaultdict[Target, list[Extent]] = defaultdict(list)
-        self._followed: set[Extent] = set()
-        self._checks: defaultdict[Target, list[Future[tuple[Extent, ...]]]]
-        self._checks = defaultdict(list)
-        self.plan = tuple(split(source.original.extents(), terms.chunk))
+        self._followed = Extents()
+        self._checks: defaultdict[Target, list[Future[Extents]]] = defaultdict(list)
+        self.plan = Extents(split(source.original.extents(), terms.chunk))
 
     def expect(self, target: Target) -> None:
         """Have what is read from now on noted, if `target` cannot tell by checksums.
@@ -66,22 +66,22 @@ class Proof:
         blind = self._told(target, ()) is None
         target.read_back = blind and target.terms.verify is not Verify.NONE
         if target.read_back and self._sums is None:
-            self._sums = {}
+            self._sums = Digests(self.plan)
 
     def note(self, extent: Extent, data: bytes) -> None:
         """Take note of what was read, so that it need not be read again."""
         if self._sums is not None:
-            self._sums[extent] = sha256(data).digest()
+            self._sums.note(extent, sha256(data).digest())
 
-    def to_write(self, target: Target) -> frozenset[Extent]:
+    def to_write(self, target: Target) -> Extents:
         """Return what is to be written into a draft that holds bytes already."""
         extents = self._both(target)
         found = self._told(target, extents)
-        return frozenset(extents if found is None else found)
+        return extents if found is None else found
 
     def follow(self, extent: Extent, targets: Sequence[Target]) -> None:
         """Have what was just copied compared, beside all that is still to be done."""
-        self._followed.add(extent)
+        self._followed.append(extent)
         for target in targets:
             if target.terms.verify is not Verify.NONE:
                 pending, span = self._pending[target], _span(target)
@@ -99,54 +99,52 @@ class Proof:
     def _begin(self, target: Target) -> None:
         compare = partial(self._compare, target, tuple(self._pending[target]))
         self._pending[target] = []
-        self._checks[target].append(self._lanes.begin(compare))
+        rest = [each for each in self._checks[target] if not _is_settled(each)]
+        self._checks[target] = [*rest, self._lanes.begin(compare)]
 
     def _check(self, target: Target) -> None:
         waits = self._lanes.progress.wait
         found = [each for future in self._checks[target] for each in waits(future)]
-        rest = [each for each in self._both(target) if each not in self._followed]
+        both, followed = self._both(target), self._followed
+        rest = Extents(each for each in both if each not in followed)
         told = self._told(target, rest)
         if told is None:
             compared = self._lanes.map(partial(self._is_like, target), rest)
-            told = tuple(extent for extent, like in compared if not like)
+            told = Extents(extent for extent, like in compared if not like)
         if found or told:
             target.fail(self._refusal(target, (*found, *told)))
 
-    def _compare(self, target: Target, extents: Sequence[Extent]) -> tuple[Extent, ...]:
+    def _compare(self, target: Target, extents: Sequence[Extent]) -> Extents:
         told = self._asked(target, extents)
         if told is None:
-            return tuple(each for each in extents if not self._is_like(target, each))
+            return Extents(each for each in extents if not self._is_like(target, each))
         return told
 
-    def _both(self, target: Target) -> tuple[Extent, ...]:
+    def _both(self, target: Target) -> Extents:
         """Return what holds data in the source or in the target."""
 
-        def look() -> tuple[Extent, ...]:
-            theirs: tuple[Extent, ...] = ()
+        def look() -> Extents:
+            theirs = Extents()
             with target.failing():
-                theirs = tuple(split(target.draft.extents(), self._terms.chunk))
-            return merged(self.plan, outside(theirs, self.plan))
+                theirs = Extents(split(target.draft.extents(), self._terms.chunk))
+            return Extents(merged(self.plan, outside(theirs, self.plan)))
 
         return self._lanes.run(look)
 
-    def _told(
-        self, target: Target, extents: Sequence[Extent]
-    ) -> tuple[Extent, ...] | None:
+    def _told(self, target: Target, extents: Iterable[Extent]) -> Extents | None:
         return self._lanes.run(partial(self._asked, target, extents))
 
-    def _asked(
-        self, target: Target, extents: Sequence[Extent]
-    ) -> tuple[Extent, ...] | None:
+    def _asked(self, target: Target, extents: Iterable[Extent]) -> Extents | None:
         """Ask both stores; None where they cannot tell."""
         try:
             found = target.draft.differing(self._original, extents)
-            return None if found is None else tuple(found)
+            return None if found is None else Extents(found)
         except UnavailableError:
             return None  # by reading it is seen which of the two it is
         except CowpathError as error:
             self._original.unchanged()  # or else it is the source's
             target.fail(error)
-            return ()
+            return Extents()
 
     def _is_like(self, target: Target, extent: Extent) -> bool:
         mine = b""
@@ -168,6 +166,11 @@ class Proof:
             f"{places}); nothing was made of it: check the health of both stores, then "
             f"copy again"
         )
+
+
+def _is_settled(check: Future[Extents]) -> bool:
+    """Tell whether it is over, and nothing is to be said of it."""
+    return check.done() and not check.exception() and not check.result()
 
 
 def _span(target: Target) -> Bytes:

@@ -10,6 +10,7 @@ from cowpath.core.events import Phase
 from cowpath.core.model import Bytes, Image
 from cowpath.core.transfer import Extent, Terms, Verify
 from cowpath.core.transfer_rules import outside
+from cowpath.provision.copying.extents import Extents
 from cowpath.provision.copying.hash import ImageHash, can_hash
 from cowpath.provision.copying.lanes import Lanes
 from cowpath.provision.copying.proof import Proof, Source
@@ -85,15 +86,15 @@ class Reading:
     def _prepare(self, target: Target) -> None:
         """Have only what differs written into a draft that holds bytes already."""
         target.wanted = self._proof.to_write(target)
-        extents = sorted(target.wanted, key=lambda extent: extent.offset)
         # Where the source has zeros and the target may not.
         for _ in self._lanes.map(
             lambda extent: target.write(extent, bytes(extent.length)),
-            outside(extents, self._proof.plan),
+            outside(target.wanted, self._proof.plan),
         ):
             pass
-        same = set(self._proof.plan) - target.wanted
-        target.arrived = sum(extent.length for extent in same)
+        target.arrived = sum(
+            extent.length for extent in self._proof.plan if extent not in target.wanted
+        )
 
     def _take(self) -> None:
         """Let the stores copy by their own means, where they can."""
@@ -112,7 +113,7 @@ class Reading:
     def _settle(self, target: Target, future: Future[bool]) -> None:
         try:
             if self._progress.wait(future):
-                target.wanted = frozenset()
+                target.wanted = Extents()
                 target.arrive(self._progress.total or 0)
         except CowpathError as error:
             self._lanes.run(self._original.unchanged)  # or else it is the source's
@@ -130,9 +131,9 @@ class Reading:
         return False
 
     def _fill(self, total: ImageHash | None) -> None:
-        extents = self._proof.plan
+        extents: Iterable[Extent] = self._proof.plan
         if total is None:
-            extents = tuple(extent for extent in extents if self._is_wanted(extent))
+            extents = filter(self._is_wanted, extents)
         for extent, data in self._lanes.map(self._move, self._paced(extents)):
             self._proof.follow(extent, self._targets.alive)
             if total:

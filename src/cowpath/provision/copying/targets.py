@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from cowpath.core.errors import CowpathError, UnavailableError
 from cowpath.core.model import Bytes, Image, Location, StoreName
 from cowpath.core.transfer import Draft, Extent, ImageStore, Terms
+from cowpath.provision.copying.extents import Extents
 
 
 class Target:
@@ -33,7 +34,7 @@ class Target:
         self.terms = Terms()
         self.dirty = False
         self.read_back = False
-        self.wanted: frozenset[Extent] | None = None
+        self.wanted: Extents | None = None
         self.arrived = 0
         self.error: CowpathError | None = None
         self.published: Location | None = None

@@ -83,7 +83,8 @@ class RbdDraft:
         self._opening: Future[librbd.Opened | None] | None = None
         self._failure: CowpathError | None = None
         self._known: tuple[Layout | None, KnownSums | None] = (None, None)
-        self._touched: set[int] = set()
+        # A byte for each chunk: a set of their numbers has 60 times as many.
+        self._touched = bytearray(-(-self.size // target.terms.chunk))
         self._taken = False
         self._written = False
         self._finished = False
@@ -158,7 +159,8 @@ class RbdDraft:
             for part, has_data in runs(extent, data):
                 start = part.offset - extent.offset
                 if has_data:
-                    self._touched.update(self._chunks(part))
+                    for chunk in self._chunks(part):
+                        self._touched[chunk] = True
                     opened.write(data[start : start + part.length], part.offset)
                 elif self._may_hold(part):
                     opened.write_zeroes(part.offset, part.length)
@@ -392,7 +394,7 @@ class RbdDraft:
     def _may_hold(self, part: Extent) -> bool:
         """Tell whether there may be bytes already."""
         before = self._resumed or self._taken
-        return before or not self._touched.isdisjoint(self._chunks(part))
+        return before or any(self._touched[chunk] for chunk in self._chunks(part))
 
     def _chunks(self, part: Extent) -> range:
         """Return the numbers of the chunks that it touches."""

@@ -26,8 +26,8 @@ from cowpath.stores.rbd._layouts import Layout
 from cowpath.stores.rbd._places import SNAPSHOT
 from cowpath.stores.rbd._ranges import joined
 
-_WINDOW = 2**40
-"""Bytes of an image whose objects are listed at once: 131072 of 8 MiB."""
+_WINDOW = 2**37
+"""Bytes of an image whose objects are listed at once: 16384 of 8 MiB."""
 
 # Layering, exclusive lock, object map, fast diff, deep flatten: what Glance's images
 # have by Ceph's defaults. A journal or a mirror of the source's is its own.
