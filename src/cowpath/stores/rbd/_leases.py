@@ -1,9 +1,10 @@
 """Who copies an image to a pool: one caller at a time, for as long as it lives."""
 
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from cowpath.core.errors import BusyError
+from cowpath.core.errors import BusyError, CowpathError
 from cowpath.core.model import ImageId, Seconds
 from cowpath.stores.rbd import _librbd as librbd
 from cowpath.stores.rbd._librados import Librados, UnableError
@@ -40,6 +41,7 @@ class Lease:
         self._over = threading.Event()
         self._lost: BusyError | None = None
         self._unanswered: Exception | None = None
+        self._left_alone = False
         self.dead: int | None = None
         self._thread = threading.Thread(
             target=self._renewing, name=f"lease of {image}", daemon=True
@@ -82,10 +84,19 @@ class Lease:
         if self._unanswered is not None:
             raise self._unanswered
 
-    def rest(self) -> None:
-        """Renew it no more, if the cluster did not answer the last time."""
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Renew it no more, if the cluster did not answer the last time.
+
+        Where it does not answer what is done inside either, leaving it asks no more.
+        """
         if self._unanswered is not None:
             self._over.set()
+        try:
+            yield
+        except CowpathError:
+            self._left_alone = self._over.is_set()
+            raise
 
     def drop(self) -> None:
         """Remove what a killed holder left of it, unless somebody holds it."""
@@ -119,7 +130,7 @@ class Lease:
                 # The lock goes with it.
                 self._pool.remove_object(self._object)
                 return
-        if self._unanswered is None:
+        if not self._left_alone:
             self._lock.leave()
 
     def _seize(self) -> None:

@@ -106,9 +106,7 @@ class RbdImageStore:
                 # Not to remain for ever where nothing was begun.
                 finished = not lease.noted()
                 raise
-            leaving.callback(draft.close)
-            # Or else that is waited for beside what closing waits for.
-            leaving.callback(lease.rest)
+            leaving.callback(_close, draft, lease)
             try:
                 yield draft
             finally:
@@ -260,6 +258,11 @@ class RbdImageStore:
     @property
     def _writes(self) -> str:
         return f"mon 'profile rbd' osd 'profile rbd pool={self._pool}'"
+
+
+def _close(draft: RbdDraft, lease: Lease) -> None:
+    with lease.resting():
+        draft.close()
 
 
 def _reads(pool: str) -> str:
