@@ -7,7 +7,7 @@ from lab.files import ini
 
 HOST = "127.0.0.1"
 # Below the ports that the kernel gives to outgoing connections.
-_FIRST_PORT = 17000
+FIRST_PORT = 17000
 _PORTS_OF_A_CLUSTER = 40
 _BLOCKS = 40
 _FIRST_DAEMON_PORT = 2
@@ -61,9 +61,7 @@ class Identity:
         return self.port + _FIRST_DAEMON_PORT, self.port + _PORTS_OF_A_CLUSTER - 1
 
 
-def port_blocks(
-    which: int, clusters: int, first_port: int = _FIRST_PORT
-) -> list[range]:
+def port_blocks(which: int, clusters: int, first_port: int = FIRST_PORT) -> list[range]:
     """Return the blocks of ports from which a cluster may take one.
 
     Args:

@@ -1,14 +1,12 @@
 """The kind `openstack`: kind `ceph`, and a cloud with a compute at each site."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from lab import keystone, manifest
 from lab.ceph_cluster import Cluster
-from lab.ceph_conf import port_blocks
-from lab.ceph_daemons import Manager, Monitor, Osd
-from lab.ceph_lab import describe_cluster
+from lab.ceph_clusters import Clusters, describe_cluster
 from lab.ceph_secrets import define_secret
 from lab.cloud import Cloud
 from lab.fault_proxy_service import FaultProxy
@@ -66,7 +64,7 @@ class OpenstackLab:
         )
         self._neutron = Neutron(layout.home / "neutron", ports)
         self._cloud = Cloud(ports)
-        self._monitors = _monitors(layout)
+        self._clusters = Clusters(layout, _FIRST_CEPH_PORT)
         self._make_glance()
         self._make_nova()
         self._guests = {
@@ -77,7 +75,7 @@ class OpenstackLab:
     def _make_glance(self) -> None:
         layout, ports = self._layout, self._ports
         kit = WithKeystone(layout, ports, self._venv, self._mariadb)
-        stores = RbdStores(layout, self._monitors)
+        stores = RbdStores(layout, self._clusters.monitors)
         self._glance = Glance(layout, stores, _only(ports.port("glance")), kit)
         self._proxy = FaultProxy(
             layout, self._glance.port_record, _only(ports.port("proxy"))
@@ -99,7 +97,7 @@ class OpenstackLab:
                 System(cluster.name),
                 f"libvirtd-{cluster.name}",
             )
-            for cluster in self._monitors
+            for cluster in self._clusters
         }
         self._computes = {
             cluster: Compute(
@@ -130,15 +128,7 @@ class OpenstackLab:
     @property
     def foundations(self) -> Sequence[Service]:
         """The clusters' daemons: what guests and Glance would miss."""
-        return [
-            daemon
-            for cluster, monitor in self._monitors.items()
-            for daemon in (
-                monitor,
-                Osd(cluster, monitor),
-                Manager(cluster, monitor),
-            )
-        ]
+        return self._clusters.daemons
 
     @property
     def services(self) -> Sequence[Service]:
@@ -168,11 +158,6 @@ class OpenstackLab:
         self._ports.ensure()
         self._make_glance()
 
-    def _make_pools(self, cluster: Cluster) -> None:
-        # A pool made before there is an OSD takes it five seconds longer.
-        Osd(cluster, self._monitors[cluster]).wait()
-        cluster.ensure_pools()
-
     def _make_zone(self, cluster: Cluster) -> None:
         self._computes[cluster].wait()
         for service in (self._keystone, self._placement, self._nova_api):
@@ -184,14 +169,13 @@ class OpenstackLab:
         """What each site has beside its services, and the standard guests."""
         steps = [
             Step(f"{cluster.name} {what}", partial(make, cluster))
-            for cluster in self._monitors
+            for cluster in self._clusters
             for what, make in (
-                ("pools", self._make_pools),
                 ("secret", self._make_secret),
                 ("zone", self._make_zone),
             )
         ]
-        return (*steps, Step("guests", self._make_guests))
+        return (*self._clusters.pools, *steps, Step("guests", self._make_guests))
 
     def _make_guests(self) -> None:
         for guest in self._guests.values():
@@ -217,11 +201,11 @@ class OpenstackLab:
             clouds,
             {
                 "sites": sites,
-                "default_store": self._monitors_names[0],
+                "default_store": self._cluster_names[0],
                 "stores": {FILES_STORE: str(self._layout.store(FILES_STORE))},
                 "glance": {
                     **self._glance.describe(),
-                    "stores": [*self._monitors_names, FILES_STORE],
+                    "stores": [*self._cluster_names, FILES_STORE],
                 },
                 "proxy": self._proxy.describe(),
                 "keystone": {"auth_url": self._keystone.auth_url},
@@ -237,16 +221,9 @@ class OpenstackLab:
         )
 
     @property
-    def _monitors_names(self) -> list[str]:
-        return [cluster.name for cluster in self._monitors]
+    def _cluster_names(self) -> list[str]:
+        return [cluster.name for cluster in self._clusters]
 
 
 def _only(port: int) -> range:
     return range(port, port + 1)
-
-
-def _monitors(layout: Layout) -> Mapping[Cluster, Monitor]:
-    count = len(CLUSTERS)
-    blocks = (port_blocks(which, count, _FIRST_CEPH_PORT) for which in range(count))
-    clusters = map(Cluster, map(layout.cluster, CLUSTERS), blocks)
-    return {cluster: Monitor(cluster) for cluster in clusters}

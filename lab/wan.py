@@ -8,16 +8,13 @@ import json
 import os
 import signal
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-from lab.ceph_cluster import Cluster, Place
-from lab.ceph_conf import port_blocks
-from lab.ceph_daemons import Manager, Monitor, Osd
-from lab.ceph_lab import describe_cluster
+from lab.ceph_cluster import Place
+from lab.ceph_clusters import Clusters
 from lab.errors import LabError
 from lab.files import write
-from lab.layout import CLUSTERS, Layout, standard
+from lab.layout import Layout, standard
 from lab.processes import Process, end, find, send, spawn
 from lab.programs import clean_environment, need
 from lab.services import Service, Step
@@ -119,17 +116,7 @@ class WanLab:
         self._layout = layout = standard(self.kind)
         self.link = Link(layout.home / "link")
         far = Place(FAR_ADDRESS, self.link.enter)
-        self._monitors = {
-            each: Monitor(each)
-            for each in (
-                Cluster(
-                    layout.cluster(name),
-                    port_blocks(number, len(CLUSTERS)),
-                    far if name == _FAR else None,
-                )
-                for number, name in enumerate(CLUSTERS)
-            )
-        }
+        self._clusters = Clusters(layout, places={_FAR: far})
 
     @property
     def layout(self) -> Layout:
@@ -139,11 +126,7 @@ class WanLab:
     @property
     def foundations(self) -> Sequence[Service]:
         """The clusters' daemons."""
-        return [
-            daemon
-            for cluster, monitor in self._monitors.items()
-            for daemon in (monitor, Osd(cluster, monitor), Manager(cluster, monitor))
-        ]
+        return self._clusters.daemons
 
     @property
     def services(self) -> Sequence[Service]:
@@ -153,10 +136,7 @@ class WanLab:
     @property
     def goods(self) -> Sequence[Step]:
         """Each cluster's pools."""
-        return [
-            Step(f"{cluster.name} pools", partial(_make_pools, cluster, monitor))
-            for cluster, monitor in self._monitors.items()
-        ]
+        return self._clusters.pools
 
     def begin(self) -> None:
         """Make the link, which is neither narrow nor long yet.
@@ -174,10 +154,7 @@ class WanLab:
 
     def publish(self) -> None:
         """Write lab.json."""
-        facts = {
-            "kind": self.kind,
-            "clusters": {each.name: describe_cluster(each) for each in self._monitors},
-        }
+        facts = {"kind": self.kind, "clusters": self._clusters.describe()}
         write(self._layout.manifest, json.dumps(facts, indent=2) + "\n")
 
     def end(self) -> None:
@@ -189,8 +166,3 @@ def _routes() -> list[str]:
     """Return the devices that this namespace has routes by; a new one has none."""
     lines = Path("/proc/self/net/route").read_text().splitlines()[1:]
     return [line.split()[0] for line in lines]
-
-
-def _make_pools(cluster: Cluster, monitor: Monitor) -> None:
-    Osd(cluster, monitor).wait()
-    cluster.ensure_pools()
