@@ -20,6 +20,7 @@ from cowpath import open_site
 from cowpath.clock import SystemClock
 from cowpath.core.errors import CowpathError
 from lab.processes import Process, find, send
+from tests.lab.services import service
 
 _CHECKOUT = Path(__file__).parents[2]
 _ADMIN = "admin:admin-project:admin"
@@ -284,8 +285,7 @@ class Bench:
 
     def service(self, *words: str) -> None:
         """Do something to a service of the lab."""
-        command = [sys.executable, "-m", "lab", "service", *words]
-        subprocess.run(command, cwd=_CHECKOUT, check=True, timeout=120)
+        service(self.lab["kind"], *words)
 
     def virsh(self, *words: str) -> str:
         """Run a virsh command; return what it says."""

@@ -1,37 +1,40 @@
 """The lab's Glance with our door in it, for tests on any kind of store."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.lab.bench import Bench
 
-Service = Callable[..., None]
+SLOW = "cowpath.bandwidth=*:*=16M"
+TO_COME = 64
+"""MiB: four seconds of a slow copy."""
 
 
 class Door:
     """The lab's Glance with our door, asked as its users ask it."""
 
-    def __init__(self, bench: Bench, service: Service) -> None:
+    def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        self.service = service
 
     @contextmanager
     def serving(self) -> Iterator["Door"]:
         """Serve our application, and Glance's own again afterwards."""
         # One that runs already may run another state of this checkout.
-        self.service("glance", "stop")
+        self.bench.service("glance", "stop")
         self.start()
         try:
             yield self
         finally:
-            self.service("glance", "start")
+            self.bench.service("glance", "start")
 
     def start(self, *settings: str) -> None:
         """Serve our application, with some settings."""
         more = [word for each in settings for word in ("--set", each)]
-        self.service("glance", "start", "--door", "cowpath", *more)
+        self.bench.service("glance", "start", "--door", "cowpath", *more)
 
     def ask(self, image: str, *stores: str, **how: object) -> str:
         """Ask for copies; return the task."""
@@ -74,3 +77,24 @@ class Door:
     def records(self) -> list[Path]:
         """Return which copies are noted as running."""
         return [*self.bench.staged(".cowpath").glob("*")]
+
+
+@pytest.fixture(scope="module")
+def served(bench: Bench) -> Iterator[Door]:
+    """Have the lab's Glance serve our door."""
+    with Door(bench).serving() as made:
+        yield made
+
+
+@pytest.fixture
+def door(served: Door) -> Door:
+    """Return it as it is by default."""
+    served.start()
+    return served
+
+
+@pytest.fixture
+def slow(served: Door) -> Door:
+    """Return one that copies 64 MiB in four seconds."""
+    served.start(SLOW)
+    return served

@@ -9,33 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.lab.bench import Bench, noise, tool
-from tests.lab.glance_door import Door
+from tests.lab.glance_door import SLOW, TO_COME, Door
 
 pytestmark = pytest.mark.lab
 
 _MIB = 2**20
-_SLOW = "cowpath.bandwidth=*:*=16M"
-_TO_COME = 64
-
-
-@pytest.fixture(scope="module")
-def served(bench: Bench) -> Iterator[Door]:
-    with Door(bench, bench.service).serving() as made:
-        yield made
-
-
-@pytest.fixture
-def door(served: Door) -> Door:
-    """Return it as it is by default."""
-    served.start()
-    return served
-
-
-@pytest.fixture
-def slow(served: Door) -> Door:
-    """Return one that copies 64 MiB in four seconds."""
-    served.start(_SLOW)
-    return served
 
 
 @contextmanager
@@ -106,7 +84,7 @@ def test_a_full_store(door: Door, must: bool, status: str, there: set[str]) -> N
 
 def test_what_users_change_meanwhile_stays(slow: Door) -> None:
     bench = slow.bench
-    image = bench.upload(noise(_TO_COME), visibility="public")
+    image = bench.upload(noise(TO_COME), visibility="public")
     task = slow.ask(image, "edge1")
     slow.begun(task)
     bench.patch(
@@ -134,7 +112,7 @@ def test_what_users_change_meanwhile_stays(slow: Door) -> None:
 
 def test_an_image_that_is_deleted_meanwhile_leaves_nothing(slow: Door) -> None:
     bench = slow.bench
-    image = bench.upload(noise(_TO_COME))
+    image = bench.upload(noise(TO_COME))
     task = slow.ask(image, "edge1")
     slow.begun(task)
     bench.delete(image)
@@ -146,7 +124,7 @@ def test_an_image_that_is_deleted_meanwhile_leaves_nothing(slow: Door) -> None:
 
 def test_a_deactivated_image_stays_so(slow: Door) -> None:
     bench = slow.bench
-    image = bench.upload(noise(_TO_COME))
+    image = bench.upload(noise(TO_COME))
     task = slow.ask(image, "edge1")
     slow.begun(task)
     bench.ask("POST", f"/v2/images/{image}/actions/deactivate")
@@ -158,12 +136,12 @@ def test_a_deactivated_image_stays_so(slow: Door) -> None:
 @pytest.mark.parametrize("way", ["kill", "stop"])
 def test_a_copy_outlives_its_glance(slow: Door, way: str) -> None:
     """Under the same task; `stop` is what a service manager does."""
-    bench, content = slow.bench, noise(_TO_COME)
+    bench, content = slow.bench, noise(TO_COME)
     image = bench.upload(content)
     task = slow.ask(image, "edge1")
     slow.begun(task)
     bench.service("glance", way)
-    slow.start(_SLOW)
+    slow.start(SLOW)
     assert slow.ended(image, task)["status"] == "success"
     assert bench.tasks(image) == [(task, "success")]
     assert bench.stores(image) == {"central", "edge1"}
@@ -173,7 +151,7 @@ def test_a_copy_outlives_its_glance(slow: Door, way: str) -> None:
 
 def test_two_processes_share_a_host(slow: Door) -> None:
     bench = slow.bench
-    slow.start(_SLOW, "lab.workers=2")
+    slow.start(SLOW, "lab.workers=2")
     images = [bench.upload(noise(24)) for _ in range(4)]
     tasks = {image: slow.ask(image, "edge1", "edge2") for image in images}
     for image, task in tasks.items():
@@ -195,7 +173,7 @@ def test_twelve_copies_at_once(door: Door) -> None:
 
 def test_one_copy_of_an_image_at_a_time_as_ever(slow: Door) -> None:
     bench = slow.bench
-    image = bench.upload(noise(_TO_COME))
+    image = bench.upload(noise(TO_COME))
     task = slow.ask(image, "edge1")
     with pytest.raises(AssertionError, match="409"):
         slow.ask(image, "edge2")

@@ -3,9 +3,9 @@
 import hashlib
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import pytest
 import rados
 import rbd
 
-_CHECKOUT = Path(__file__).parents[3]
+from tests.lab.services import service as _service
+
 _TRIES = 6
 _LOOKS = 200
 _UNDO = {"stop": "start", "kill": "start", "pause": "resume"}
@@ -169,13 +170,8 @@ class Ceph:
                 self.drop(pool, back)
 
 
-def service(*words: str) -> None:
-    """Do something to a service of the lab, as in `edge-osd stop`."""
-    command = [sys.executable, "-m", "lab", "service", "--kind", "ceph", *words]
-    done = subprocess.run(
-        command, cwd=_CHECKOUT, capture_output=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr.decode()
+service = partial(_service, "ceph")
+"""Does something to a service of the lab, as in `edge-osd stop`."""
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """The lab of kind ceph; a lab that is down is a failure."""
 
-import json
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,8 +15,8 @@ from tests.lab.ceph.ceph_bench import CephBench
 from tests.lab.ceph.cluster import Ceph
 from tests.lab.ceph.copy_doors import RbdImageDoors
 from tests.lab.ceph.rbd_doors import EDGE, RbdDoors
+from tests.lab.services import manifest
 
-_MANIFEST = Path(__file__).parents[3] / "lab" / "run" / "ceph" / "lab.json"
 _POOLS = ("suite-images", "suite-vms")
 _COPIES = "suite-copies"
 """A pool of Glance's, in both clusters."""
@@ -27,11 +25,7 @@ _COPIES = "suite-copies"
 @pytest.fixture(scope="session")
 def ceph_lab() -> dict[str, Any]:
     """Return what `python -m lab up --kind ceph` left in lab.json."""
-    path = Path(os.environ.get("COWPATH_CEPH_LAB", _MANIFEST))
-    if not path.is_file():
-        pytest.fail(f"there is no {path}: run `python -m lab up --kind ceph`")
-    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return told
+    return manifest("ceph", "COWPATH_CEPH_LAB")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Copies between real Ceph clusters by the lab's own Glance, with our door in it."""
 
 import json
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,33 +9,11 @@ import pytest
 from tests.lab.bench import noise
 from tests.lab.ceph.ceph_bench import EDGE, IMAGES, CephBench, phases
 from tests.lab.ceph.cluster import Ceph, service
-from tests.lab.glance_door import Door
+from tests.lab.glance_door import SLOW, TO_COME, Door
 
 pytestmark = pytest.mark.ceph
 
 _MIB = 2**20
-_SLOW = "cowpath.bandwidth=*:*=16M"
-_TO_COME = 64
-
-
-@pytest.fixture(scope="module")
-def served(bench: CephBench) -> Iterator[Door]:
-    with Door(bench, service).serving() as made:
-        yield made
-
-
-@pytest.fixture
-def door(served: Door) -> Door:
-    """Return it as it is by default."""
-    served.start()
-    return served
-
-
-@pytest.fixture
-def slow(served: Door) -> Door:
-    """Return one that copies 64 MiB in four seconds."""
-    served.start(_SLOW)
-    return served
 
 
 def _sha256(content: list[bytes]) -> str:
@@ -91,8 +68,8 @@ def test_from_files_to_a_cluster(door: Door, edge: Ceph) -> None:
 def test_a_copy_outlives_its_glance(
     served: Door, edge: Ceph, way: str, engine: str
 ) -> None:
-    bench, content = served.bench, noise(_TO_COME)
-    settings = _SLOW, f"taskflow_executor.engine_mode={engine}"
+    bench, content = served.bench, noise(TO_COME)
+    settings = SLOW, f"taskflow_executor.engine_mode={engine}"
     served.start(*settings)
     image = bench.upload(content)
     task = served.ask(image, EDGE)
@@ -111,7 +88,7 @@ def test_killed_once_there_is_something_in_the_pool(
 ) -> None:
     """While it arrives, and as soon as it has its own name."""
     bench, content = served.bench, noise(32)
-    served.start(_SLOW)
+    served.start(SLOW)
     image = bench.upload(content)
     task = served.ask(image, EDGE)
     wanted = name.format(image)
@@ -127,7 +104,7 @@ def test_an_image_that_is_deleted_meanwhile_leaves_nothing(
     slow: Door, edge: Ceph, central: Ceph
 ) -> None:
     bench = slow.bench
-    image = bench.upload(noise(_TO_COME))
+    image = bench.upload(noise(TO_COME))
     task = slow.ask(image, EDGE)
     slow.begun(task)
     bench.delete(image)
@@ -151,7 +128,7 @@ def test_a_full_pool(door: Door, edge: Ceph) -> None:
 def test_cowpath_at_the_site_sees_it_arrive(slow: Door, tmp_path: Path) -> None:
     bench = slow.bench
     assert isinstance(bench, CephBench)
-    image = bench.upload(noise(_TO_COME))
+    image = bench.upload(noise(TO_COME))
     ran = bench.begin(tmp_path, "image", "place", image, site=EDGE).end()
     assert ran.code == 0, ran
     assert "storing" in phases(ran), json.dumps(ran.events)

@@ -1,10 +1,9 @@
 """The lab's services: which run, and which nova-compute with what configuration."""
 
 import fcntl
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,12 @@ import pytest
 
 from lab.processes import find
 from lab.waiting import wait_until
+from tests.lab.services import service as _service
 
-_CHECKOUT = Path(__file__).parents[3]
 _OURS = "cowpath-nova-compute"
+
+service = partial(_service, "openstack")
+"""Does something to a service of the lab, as in `compute-edge stop`."""
 
 
 class Computes:
@@ -88,12 +90,3 @@ def alone(lab: Mapping[str, Any]) -> Iterator[None]:
         except OSError:
             pytest.fail("other tests or a benchmark use the lab: wait for their end")
         yield
-
-
-def service(*words: str) -> None:
-    """Do something to a service of the lab, as in `compute-edge stop`."""
-    command = [sys.executable, "-m", "lab", "service", "--kind", "openstack", *words]
-    done = subprocess.run(
-        command, cwd=_CHECKOUT, capture_output=True, timeout=180, check=False
-    )
-    assert done.returncode == 0, done.stderr.decode()

@@ -1,9 +1,6 @@
 """The lab of kind openstack; a lab that is down is a failure."""
 
-import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,18 +8,13 @@ import pytest
 from tests.lab.ceph.cluster import Ceph
 from tests.lab.openstack.cloud import SITES, Cloud
 from tests.lab.openstack.computes import Computes, alone
-
-_MANIFEST = Path(__file__).parents[3] / "lab" / "run" / "openstack" / "lab.json"
+from tests.lab.services import manifest
 
 
 @pytest.fixture(scope="session")
 def openstack_lab() -> dict[str, Any]:
     """Return what `python -m lab up --kind openstack` left in lab.json."""
-    path = Path(os.environ.get("COWPATH_OPENSTACK_LAB", _MANIFEST))
-    if not path.is_file():
-        pytest.fail(f"there is no {path}: run `python -m lab up --kind openstack`")
-    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return told
+    return manifest("openstack", "COWPATH_OPENSTACK_LAB")
 
 
 @pytest.fixture(scope="session")
