@@ -19,16 +19,21 @@ _ONE_AT_A_TIME = threading.Lock()
 class Venv:
     """A virtual environment for services of the lab."""
 
-    def __init__(self, cache: Path, name: str) -> None:
+    def __init__(
+        self, cache: Path, name: str, requirements: Path | None = None
+    ) -> None:
         """Know where it lies; nothing is made yet.
 
         Args:
             cache: The lab's cache.
-            name: What `NAME-requirements.txt` beside this module is for.
+            name: What the environment is for.
+            requirements: What it is made from; by default `NAME-requirements.txt`
+                beside this module.
         """
         self._cache = cache
         self._name = name
-        self._requirements = Path(__file__).with_name(f"{name}-requirements.txt")
+        beside = Path(__file__).with_name(f"{name}-requirements.txt")
+        self._requirements = requirements or beside
         self._folder = cache / f"{name}-venv"
         self._marker = self._folder / "made-from"
 

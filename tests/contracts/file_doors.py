@@ -197,14 +197,8 @@ def small_filesystem(parent: Path) -> Iterator[Path]:
         pytest.skip("needs root, to mount a small tmpfs")
     home = parent / "small"
     home.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=755", "tmpfs", str(home)]
-    mounted = subprocess.run(command, check=False, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs here: {mounted.stderr.strip()}")
-    try:
+    with _mounted(home, "-t", "tmpfs", "-o", "size=3m,mode=755", "tmpfs"):
         yield home
-    finally:
-        _run("umount", home)
 
 
 @contextmanager
@@ -217,12 +211,18 @@ def filesystem_with_shared_blocks(parent: Path) -> Iterator[Path]:
     with room.open("wb") as file:
         file.truncate(320 * 1024**2)  # XFS takes no less than 300 MiB; a hole
     _run(make, "-q", "-m", "reflink=1", room)
-    command = ["mount", "-o", "loop", str(room), str(home)]
+    with _mounted(home, "-o", "loop", str(room)):
+        yield home
+
+
+@contextmanager
+def _mounted(home: Path, *what: str) -> Iterator[None]:
+    command = ["mount", *what, str(home)]
     mounted = subprocess.run(command, check=False, capture_output=True, text=True)
     if mounted.returncode:
-        pytest.skip(f"cannot mount a file here: {mounted.stderr.strip()}")
+        pytest.skip(f"cannot mount {what[-1]} here: {mounted.stderr.strip()}")
     try:
-        yield home
+        yield
     finally:
         _run("umount", home)
 

@@ -34,8 +34,7 @@ class MemoryImageDoors(ImageStoreDoors):
     def put(self, image: ImageId, data: bytes) -> None:
         self.memory.put(image, data)
 
-    def put_leftover(self, image: ImageId, data: bytes) -> None:
-        self.memory.put(image, data)
+    put_leftover = put
 
     def remove(self, image: ImageId) -> None:
         self.memory.remove(image)
@@ -86,23 +85,19 @@ class MemoryImageDoors(ImageStoreDoors):
         self.memory.put(ballast, size=self.memory.capacity().free)
 
 
-class TestMemoryImageStore(ImageStoreSuite):
+class _Fixtures:
+    @pytest.fixture
+    def site(self) -> ImageStoreDoors:
+        return MemoryImageDoors("edge1")
+
+    @pytest.fixture
+    def source(self) -> ImageStoreDoors:
+        return MemoryImageDoors("central")
+
+
+class TestMemoryImageStore(_Fixtures, ImageStoreSuite):
     TAKES = COMPARES = True
 
-    @pytest.fixture
-    def site(self) -> ImageStoreDoors:
-        return MemoryImageDoors("edge1")
 
-    @pytest.fixture
-    def source(self) -> ImageStoreDoors:
-        return MemoryImageDoors("central")
-
-
-class TestMemoryTransfer(TransferPromises):
-    @pytest.fixture
-    def site(self) -> ImageStoreDoors:
-        return MemoryImageDoors("edge1")
-
-    @pytest.fixture
-    def source(self) -> ImageStoreDoors:
-        return MemoryImageDoors("central")
+class TestMemoryTransfer(_Fixtures, TransferPromises):
+    pass

@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,51 @@ class Shelf:
         del self.listed[store]
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two stores, and an image that the source has.
+
+    Attributes:
+        site: The target.
+        source: Where the image is.
+        image: As Glance shows it.
+        data: Its bytes.
+        terms: How it is copied.
+    """
+
+    site: ImageStoreDoors
+    source: ImageStoreDoors
+    image: Image
+    data: bytes
+    terms: Terms
+
+    def with_terms(self, **terms: Any) -> "Pair":
+        """Return the same, copied on other terms."""
+        return replace(self, terms=replace(self.terms, **terms))
+
+    def transfer(
+        self, target_step: Step | None = None, *, again: bool = False
+    ) -> Transfer:
+        """Return the verb; `again` is as another process has it."""
+        target: ImageStore = self.site.another() if again else self.site.store
+        if target_step:
+            target = StepStore(target, target_step)
+        stores = {self.site.name: target, self.source.name: self.source.store}
+        return Transfer(stores, {}, lambda *_: self.terms, FakeClock(), Notes())
+
+    def copy(
+        self, shelf: Shelf, target_step: Step | None = None, *, again: bool = False
+    ) -> Outcomes:
+        """Copy the image to the site."""
+        return self.transfer(target_step, again=again).copy(
+            self.image,
+            [self.site.name],
+            all_or_none=True,
+            register=shelf.add,
+            unregister=shelf.drop,
+        )
+
+
 _AGREED = [
     Terms(verify, bandwidth, lanes=4)
     for verify in Verify
@@ -60,61 +106,41 @@ class TransferPromises(TransferFixtures):
     """Copies from `source` to `site`, with every kind of proof."""
 
     @pytest.fixture
-    def image(
-        self, site: ImageStoreDoors, source: ImageStoreDoors, data: bytes
-    ) -> Image:
-        del site
+    def pair(
+        self, site: ImageStoreDoors, source: ImageStoreDoors, data: bytes, terms: Terms
+    ) -> Pair:
         source.put(IMAGE, data)
-        return source.image(IMAGE, data, source.name)
+        image = source.image(IMAGE, data, source.name)
+        return Pair(site, source, image, data, terms)
 
     @pytest.mark.parametrize("agreed", _AGREED, ids=str)
-    def test_every_byte_arrives(
-        self,
-        site: ImageStoreDoors,
-        source: ImageStoreDoors,
-        image: Image,
-        data: bytes,
-        agreed: Terms,
-    ) -> None:
-        terms = replace(agreed, chunk=Bytes(self.CHUNK))
+    def test_every_byte_arrives(self, pair: Pair, agreed: Terms) -> None:
+        pair = replace(pair, terms=replace(agreed, chunk=Bytes(self.CHUNK)))
         shelf = Shelf()
-        found = _copy((site, source), image, terms, shelf)
-        assert found == {site.name: site.location(IMAGE)}
-        assert shelf.listed == {site.name: site.location(IMAGE)}
-        assert site.content(IMAGE) == data
-        assert site.taken(IMAGE) <= 6 * self.UNIT
+        found = pair.copy(shelf)
+        assert found == {pair.site.name: pair.site.location(IMAGE)}
+        assert shelf.listed == {pair.site.name: pair.site.location(IMAGE)}
+        assert pair.site.content(IMAGE) == pair.data
+        assert pair.site.taken(IMAGE) <= 6 * self.UNIT
 
-    def test_flipped_byte_of_the_source_is_refused(
-        self,
-        site: ImageStoreDoors,
-        source: ImageStoreDoors,
-        image: Image,
-        data: bytes,
-        terms: Terms,
-    ) -> None:
-        before = site.names()
-        source.remove(IMAGE)
-        source.put(IMAGE, _flipped(data, 5 * self.UNIT))
+    def test_flipped_byte_of_the_source_is_refused(self, pair: Pair) -> None:
+        before = pair.site.names()
+        pair.source.remove(IMAGE)
+        pair.source.put(IMAGE, _flipped(pair.data, 5 * self.UNIT))
         shelf = Shelf()
-        found = _copy((site, source), image, terms, shelf)[site.name]
+        found = pair.copy(shelf)[pair.site.name]
         assert isinstance(found, CopyFailedError)
-        assert str(image.hash).partition(":")[2][:12] in str(found)
-        assert f"store {source.name} (" in str(found)
+        assert str(pair.image.hash).partition(":")[2][:12] in str(found)
+        assert f"store {pair.source.name} (" in str(found)
         assert not shelf.listed
-        assert site.names() == before
+        assert pair.site.names() == before
 
     @pytest.mark.parametrize("verify", [Verify.IMAGE, Verify.TRANSFER])
     @pytest.mark.parametrize("unit", [0, 3, 5], ids=["data", "hole", "middle"])
     def test_flipped_byte_of_the_target_is_refused(
-        self,
-        site: ImageStoreDoors,
-        source: ImageStoreDoors,
-        image: Image,
-        terms: Terms,
-        verify: Verify,
-        unit: int,
+        self, pair: Pair, verify: Verify, unit: int
     ) -> None:
-        before = site.names()
+        before = pair.site.names()
         done: list[str] = []
 
         def scribble(step: str) -> None:
@@ -122,130 +148,99 @@ class TransferPromises(TransferFixtures):
             looked_at = step in ("differing", "read", "extents")
             if looked_at and not done and {"write done", "take done"} & set(seen):
                 done.append(step)
-                site.scribble(IMAGE, unit * self.UNIT + 5, b"flip")
+                pair.site.scribble(IMAGE, unit * self.UNIT + 5, b"flip")
             seen.append(step)
 
         seen: list[str] = []
-        terms = replace(terms, verify=verify)
-        found = _copy((site, source), image, terms, Shelf(), target_step=scribble)
+        pair = pair.with_terms(verify=verify)
+        found = pair.copy(Shelf(), target_step=scribble)
         assert done
-        assert isinstance(found[site.name], CopyFailedError)
-        for store in (site, source):
-            assert f"store {store.name} " in str(found[site.name])
-        assert site.names() == before
+        assert isinstance(found[pair.site.name], CopyFailedError)
+        for store in (pair.site, pair.source):
+            assert f"store {store.name} " in str(found[pair.site.name])
+        assert pair.site.names() == before
 
     @pytest.mark.parametrize("verify", Verify)
     def test_killed_at_any_step_and_gone_on_with(
-        self,
-        site: ImageStoreDoors,
-        source: ImageStoreDoors,
-        image: Image,
-        data: bytes,
-        terms: Terms,
-        verify: Verify,
+        self, pair: Pair, verify: Verify
     ) -> None:
-        terms = replace(terms, verify=verify, lanes=1)
+        pair = pair.with_terms(verify=verify, lanes=1)
         for step in itertools.count(1):
             countdown = Countdown(step, KilledError())
             try:
-                _copy((site, source), image, terms, Shelf(), target_step=countdown)
+                pair.copy(Shelf(), target_step=countdown)
             except KilledError:
                 died = True
             else:
                 died = False
             shelf = Shelf()
             if died:
-                _copy((site, source), image, terms, shelf, again=True)
-                assert shelf.listed == {site.name: site.location(IMAGE)}
-            assert site.content(IMAGE) == data
-            assert site.kept(IMAGE) == 0
-            site.remove(IMAGE)
-            assert not [name for name in site.names() if IMAGE in name]
+                pair.copy(shelf, again=True)
+                assert shelf.listed == {pair.site.name: pair.site.location(IMAGE)}
+            assert pair.site.content(IMAGE) == pair.data
+            assert pair.site.kept(IMAGE) == 0
+            pair.site.remove(IMAGE)
+            assert not [name for name in pair.site.names() if IMAGE in name]
             if not died:
                 break
         assert step > 5
 
-    def test_failing_at_any_step_leaves_nothing(
-        self,
-        site: ImageStoreDoors,
-        source: ImageStoreDoors,
-        image: Image,
-        data: bytes,
-        terms: Terms,
-    ) -> None:
-        before = site.names()
-        terms = replace(terms, lanes=1)
+    def test_failing_at_any_step_leaves_nothing(self, pair: Pair) -> None:
+        before = pair.site.names()
+        pair = pair.with_terms(lanes=1)
         for step in itertools.count(1):
             fault = _Once(step, ConflictError("no"))
-            found = _copy((site, source), image, terms, Shelf(), target_step=fault)
-            outcome = found[site.name]
+            found = pair.copy(Shelf(), target_step=fault)
+            outcome = found[pair.site.name]
             if isinstance(outcome, Location):
-                assert site.content(IMAGE) == data
-                site.remove(IMAGE)
+                assert pair.site.content(IMAGE) == pair.data
+                pair.site.remove(IMAGE)
             else:
-                assert site.content(IMAGE) is None
-            assert site.names() - before == set(), fault.steps
+                assert pair.site.content(IMAGE) is None
+            assert pair.site.names() - before == set(), fault.steps
             if len(fault.steps) < step:
                 break
         assert step > 5
 
-    def test_unavailable_at_any_step_and_gone_on_with(
-        self,
-        site: ImageStoreDoors,
-        source: ImageStoreDoors,
-        image: Image,
-        data: bytes,
-        terms: Terms,
-    ) -> None:
-        before = site.names()
-        terms = replace(terms, lanes=1)
+    def test_unavailable_at_any_step_and_gone_on_with(self, pair: Pair) -> None:
+        before = pair.site.names()
+        pair = pair.with_terms(lanes=1)
         for step in itertools.count(1):
             fault = _Once(step, UnavailableError("no answer"), silent=())
             shelf = Shelf()
-            found = _copy((site, source), image, terms, shelf, target_step=fault)
-            if not isinstance(found[site.name], Location):
+            found = pair.copy(shelf, target_step=fault)
+            if not isinstance(found[pair.site.name], Location):
                 assert not shelf.listed
-                _copy((site, source), image, terms, shelf, again=True)
-            assert shelf.listed == {site.name: site.location(IMAGE)}
-            assert site.content(IMAGE) == data
-            assert site.kept(IMAGE) == 0
-            site.remove(IMAGE)
-            assert site.names() - before == set(), fault.steps
+                pair.copy(shelf, again=True)
+            assert shelf.listed == {pair.site.name: pair.site.location(IMAGE)}
+            assert pair.site.content(IMAGE) == pair.data
+            assert pair.site.kept(IMAGE) == 0
+            pair.site.remove(IMAGE)
+            assert pair.site.names() - before == set(), fault.steps
             if len(fault.steps) < step:
                 break
         assert step > 5
 
-    def test_refused_by_glance_it_is_taken_back(
-        self,
-        site: ImageStoreDoors,
-        source: ImageStoreDoors,
-        image: Image,
-        terms: Terms,
-    ) -> None:
-        before = site.names()
+    def test_refused_by_glance_it_is_taken_back(self, pair: Pair) -> None:
+        before = pair.site.names()
         refusal = CopyFailedError("image is deleted")
 
         def refuse(_store: StoreName, _location: Location) -> None:
             raise refusal
 
-        copies = _transfer(site, source, terms)
-        found = copies.copy(image, [site.name], all_or_none=False, register=refuse)
-        assert found == {site.name: refusal}
-        assert site.names() == before
+        copies = pair.transfer()
+        found = copies.copy(
+            pair.image, [pair.site.name], all_or_none=False, register=refuse
+        )
+        assert found == {pair.site.name: refusal}
+        assert pair.site.names() == before
 
-    def test_leftover_in_the_way(
-        self,
-        site: ImageStoreDoors,
-        source: ImageStoreDoors,
-        image: Image,
-        data: bytes,
-        terms: Terms,
-    ) -> None:
-        site.put_leftover(IMAGE, pattern(8, self.UNIT))
-        _copy((site, source), image, terms, Shelf())
-        assert site.content(IMAGE) == data
-        assert site.kept(IMAGE) == 1
-        site.forget_kept(IMAGE)
+    def test_leftover_in_the_way(self, pair: Pair) -> None:
+        pair.site.put_leftover(IMAGE, pattern(8, self.UNIT))
+        pair.copy(Shelf())
+        assert pair.site.content(IMAGE) == pair.data
+        assert pair.site.kept(IMAGE) == 1
+        pair.site.forget_kept(IMAGE)
 
 
 class _Once:
@@ -272,37 +267,3 @@ class _Once:
 
 def _flipped(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-
-
-def _transfer(
-    site: ImageStoreDoors,
-    source: ImageStoreDoors,
-    terms: Terms,
-    target_step: Step | None = None,
-    *,
-    again: bool = False,
-) -> Transfer:
-    target: ImageStore = site.another() if again else site.store
-    if target_step:
-        target = StepStore(target, target_step)
-    stores = {site.name: target, source.name: source.store}
-    return Transfer(stores, {}, lambda _from, _to: terms, FakeClock(), Notes())
-
-
-def _copy(
-    doors: tuple[ImageStoreDoors, ImageStoreDoors],
-    image: Image,
-    terms: Terms,
-    shelf: Shelf,
-    target_step: Step | None = None,
-    *,
-    again: bool = False,
-) -> Outcomes:
-    site, source = doors
-    return _transfer(site, source, terms, target_step, again=again).copy(
-        image,
-        [site.name],
-        all_or_none=True,
-        register=shelf.add,
-        unregister=shelf.drop,
-    )

@@ -1,7 +1,7 @@
 """Run Glance's own tests with our door in Glance; write the outcome as JSON.
 
-A program for the virtual environment of a Glance release, where the rest of our tests
-are not: `python against_us.py SUBJECT FILE`; the subject is glance, or ours.
+A program for the virtual environment of a Glance release:
+`python against_us.py SUBJECT FILE`; the subject is glance, or ours.
 """
 
 import json
@@ -19,6 +19,8 @@ from typing import Any
 from oslo_config import cfg
 from oslo_db import options as oslo_db_options
 from oslo_policy import opts as oslo_policy_options
+
+from tests.verdicts import Verdicts
 
 _UNIT = "glance.tests.unit"
 _FUNCTIONAL = "glance.tests.functional.v2"
@@ -60,32 +62,17 @@ class Outcome:
     copied: list[str] = field(default_factory=list)
 
 
-class Report(unittest.TestResult):
-    """Fills in an `Outcome`."""
+class Report(Verdicts):
+    """Fills in an `Outcome`, with those that skipped themselves."""
 
     def __init__(self, outcome: Outcome) -> None:
-        super().__init__()
-        self._outcome = outcome
-
-    def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802  # unittest's
-        """Note that a test begins."""
-        super().startTest(test)
-        self._outcome.ran.append(_name(test))
-
-    def addError(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802
-        """Note that a test raised something."""
-        super().addError(test, err)
-        self._outcome.failed[_name(test)] = self.errors[-1][1][-3000:]
-
-    def addFailure(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802
-        """Note that what a test asserts is not so."""
-        super().addFailure(test, err)
-        self._outcome.failed[_name(test)] = self.failures[-1][1][-3000:]
+        super().__init__(outcome, _name)
+        self._skipped = outcome.skipped
 
     def addSkip(self, test: unittest.TestCase, reason: str) -> None:  # noqa: N802
         """Note that a test skipped itself."""
         super().addSkip(test, reason)
-        self._outcome.skipped.append(_name(test))
+        self._skipped.append(_name(test))
 
 
 def _name(test: unittest.TestCase) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.glance.venvs import CHOSEN, GlanceVenv
+from tests.glance.venvs import CHOSEN, RELEASES
 
 pytestmark = pytest.mark.glance_upstream
 
@@ -16,7 +16,7 @@ _INSIDE = Path(__file__).with_name("inside")
 
 @pytest.mark.parametrize("release", CHOSEN)
 def test_the_door_inside_a_release(release: int, tmp_path: Path) -> None:
-    venv = GlanceVenv(release)
+    venv = RELEASES.venv(release)
     venv.ensure()
     quiet = {"PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(

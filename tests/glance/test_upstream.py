@@ -3,9 +3,6 @@
 For the newest release; GLANCE_RELEASES=all has all that the door knows.
 """
 
-import json
-import os
-import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,12 +12,12 @@ from typing import Any
 import pytest
 
 from tests.glance.left_out import LEFT_OUT
-from tests.glance.venvs import ALL, CHOSEN, GlanceVenv
+from tests.glance.venvs import ALL, CHOSEN, RELEASES
+from tests.releases import run_there
 
 pytestmark = pytest.mark.glance_upstream
 
 _HERE = Path(__file__).parent
-_CHECKOUT = _HERE.parents[1]
 
 every_release = pytest.mark.parametrize("release", CHOSEN)
 
@@ -35,34 +32,16 @@ class Run:
 
     def done(self, folder: Path) -> Any:
         """Return what it wrote."""
-        venv = GlanceVenv(self.release)
-        venv.ensure()
         place = folder / "-".join([str(self.release), self.program, *self.words])
         place.mkdir()
-        told = place / "told.json"
-        command = [venv.program("python"), str(_HERE / self.program), *self.words]
-        ran = subprocess.run(
-            [*command, str(told)],
-            cwd=place,
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=900,
-            check=False,
+        return run_there(
+            RELEASES.venv(self.release),
+            _HERE / self.program,
+            self.words,
+            folder=place,
+            told=place / "told.json",
+            environment={},
         )
-        assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-4000:]
-        return json.loads(told.read_text())
-
-
-def _environment() -> dict[str, str]:
-    ours = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("OS_", "PYTHON", "VIRTUAL_ENV"))
-    }
-    quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"}
-    return {**ours, **quiet, "PYTHONPATH": str(_CHECKOUT / "src")}
 
 
 def _against(subject: str, release: int) -> Run:

@@ -1,7 +1,7 @@
 """Run Nova's own test classes against ours; write the outcome as JSON.
 
-A program for the virtual environment of a Nova release, where neither pytest nor the
-rest of our tests are: `python against_us.py SUBJECT FILE`.
+A program for the virtual environment of a Nova release, where pytest is not:
+`python against_us.py SUBJECT FILE`.
 """
 
 import json
@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
 from typing import Any, cast
 
 from cowpath import stores
 from cowpath.catalog import wire
 from cowpath.core.model import Base, Bytes, Capacity, Image, Intake
+from tests.verdicts import Verdicts
 
 _ROOM = Bytes(1024**4)
 _TIMEOUT = "images_rbd_glance_copy_timeout"
@@ -128,39 +128,6 @@ class Outcome:
     callers: dict[str, list[str]] = field(default_factory=dict)
 
 
-class Report(unittest.TestResult):
-    """Fills in an `Outcome`."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__()
-        self._outcome = outcome
-
-    def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802  # unittest's
-        """Note that a test begins."""
-        super().startTest(test)
-        self._outcome.ran.append(_name(test))
-
-    def addError(  # noqa: N802  # unittest's
-        self,
-        test: unittest.TestCase,
-        err: tuple[type[BaseException], BaseException, TracebackType]
-        | tuple[None, None, None],
-    ) -> None:
-        """Note that a test raised something."""
-        super().addError(test, err)
-        self._outcome.failed[_name(test)] = self.errors[-1][1][-3000:]
-
-    def addFailure(  # noqa: N802  # unittest's
-        self,
-        test: unittest.TestCase,
-        err: tuple[type[BaseException], BaseException, TracebackType]
-        | tuple[None, None, None],
-    ) -> None:
-        """Note that what a test asserts is not so."""
-        super().addFailure(test, err)
-        self._outcome.failed[_name(test)] = self.failures[-1][1][-3000:]
-
-
 def _name(test: unittest.TestCase) -> str:
     return test.id().rpartition(".")[2]
 
@@ -208,7 +175,7 @@ def _run(suite: Suite, subject: str) -> Outcome:
         _put(suite, watched)
         # Only now: its decorators patch the class that they find.
         case = import_module(suite.tests).RbdTestCase
-    unittest.defaultTestLoader.loadTestsFromTestCase(case).run(Report(outcome))
+    unittest.defaultTestLoader.loadTestsFromTestCase(case).run(Verdicts(outcome, _name))
     return outcome
 
 

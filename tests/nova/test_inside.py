@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.nova.venvs import ALL, NovaVenv, environment, modes
+from tests.nova.venvs import ALL, RELEASES, environment, modes
 
 pytestmark = pytest.mark.nova_upstream
 
@@ -19,7 +19,7 @@ _NEWEST = ALL[0]
 @pytest.fixture(scope="module")
 def python() -> str:
     """Return the interpreter of an environment with the newest Nova."""
-    venv = NovaVenv(_NEWEST)
+    venv = RELEASES.venv(_NEWEST)
     venv.ensure()
     return venv.program("python")
 

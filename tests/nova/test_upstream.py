@@ -3,9 +3,7 @@
 For the newest releases of Nova; NOVA_RELEASES=all has all that are known.
 """
 
-import json
 import os
-import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,12 +13,12 @@ from typing import Any
 import pytest
 
 from tests.nova.left_out import LEFT_OUT
-from tests.nova.venvs import ALL, CHOSEN, NovaVenv, environment, modes
+from tests.nova.venvs import ALL, CHOSEN, RELEASES, environment, modes
+from tests.releases import run_there
 
 pytestmark = pytest.mark.nova_upstream
 
 _HERE = Path(__file__).parent
-_CHECKOUT = _HERE.parents[1]
 _SUITES = tuple(LEFT_OUT)
 _WAYS = tuple((release, mode) for release in CHOSEN for mode in modes(release))
 _BROKEN = _WAYS[0]
@@ -49,33 +47,15 @@ class Run:
 
     def done(self, folder: Path) -> Any:
         """Return what it wrote."""
-        venv = NovaVenv(self.release)
-        venv.ensure()
         name = "-".join([*map(str, (self.release, self.mode)), *self.words])
-        told = folder / f"{self.program}-{name}.json"
-        command = [venv.program("python"), str(_HERE / self.program), *self.words]
-        ran = subprocess.run(
-            [*command, str(told)],
-            cwd=folder,
-            env=_environment(self.mode),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=600,
-            check=False,
+        return run_there(
+            RELEASES.venv(self.release),
+            _HERE / self.program,
+            self.words,
+            folder=folder,
+            told=folder / f"{self.program}-{name}.json",
+            environment=environment(self.mode),
         )
-        assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-4000:]
-        return json.loads(told.read_text())
-
-
-def _environment(mode: str) -> dict[str, str]:
-    ours = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("OS_", "PYTHON", "VIRTUAL_ENV"))
-    }
-    quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"}
-    return {**ours, **quiet, "PYTHONPATH": str(_CHECKOUT / "src"), **environment(mode)}
 
 
 def _against(subject: str, way: tuple[int, str]) -> Run:

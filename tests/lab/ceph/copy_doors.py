@@ -1,14 +1,15 @@
 """A pool of images of the lab, looked at with Ceph's own tools only."""
 
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 import rados
 import rbd
 
 from cowpath.core.model import Arrival, Image, ImageId, Location
-from cowpath.core.transfer import Draft, Extent, Original
+from cowpath.core.transfer import Draft, Extent, Original, Terms
+from cowpath.stores.rbd._drafts import RbdDraft
 from cowpath.stores.rbd.config import RbdConfig
 from cowpath.stores.rbd.copy import RbdImageStore
 from cowpath.stores.rbd.store import RbdStore
@@ -196,3 +197,24 @@ def differing(draft: Draft, original: Original) -> list[Extent]:
     told = draft.differing(original, original.extents())
     assert told is not None
     return list(told)
+
+
+@contextmanager
+def copying(
+    source: RbdImageDoors, target: RbdImageDoors, image: Image, terms: Terms
+) -> Iterator[tuple[Original, RbdDraft]]:
+    """Give the image that is copied, and the draft of its copy."""
+    with (
+        source.store.original(image, terms) as original,
+        target.store.draft(image, terms) as draft,
+    ):
+        yield original, draft
+
+
+def mend(draft: Draft, original: Original) -> int:
+    """Write where a draft differs, and see that it does no more; return the extents."""
+    written = differing(draft, original)
+    for extent in written:
+        draft.write(extent, original.read(extent))
+    assert differing(draft, original) == []
+    return len(written)

@@ -20,7 +20,7 @@ from cowpath.stores.rbd.copy import RbdImageStore
 from cowpath.testing.store_fixtures import IMAGE, OTHER
 from cowpath.testing.transfer_fixtures import ELSEWHERE, fill
 from tests.lab.ceph.cluster import without
-from tests.lab.ceph.copy_doors import ORDER, RbdImageDoors, differing
+from tests.lab.ceph.copy_doors import ORDER, RbdImageDoors, copying, differing, mend
 
 pytestmark = pytest.mark.ceph
 
@@ -56,10 +56,7 @@ class TestSource:
         *,
         replaced: bool,
     ) -> None:
-        with (
-            copy_source.store.original(image, _TERMS) as original,
-            copy_target.store.draft(image, _TERMS) as draft,
-        ):
+        with copying(copy_source, copy_target, image, _TERMS) as (original, draft):
             copy_source.remove(IMAGE)
             if replaced:
                 copy_source.put(IMAGE, _DATA)
@@ -81,9 +78,7 @@ class TestSource:
                     draft.take(original)
             copy_source.put(IMAGE, _DATA)
             with copy_source.store.original(image, _TERMS) as original:
-                for extent in differing(draft, original):
-                    draft.write(extent, original.read(extent))
-                assert differing(draft, original) == []
+                mend(draft, original)
             draft.publish()
         assert copy_target.content(IMAGE) == _DATA
 
@@ -94,10 +89,7 @@ class TestTaken:
     def test_zeros_replace_what_was_taken(
         self, copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
     ) -> None:
-        with (
-            copy_source.store.original(image, _TERMS) as original,
-            copy_target.store.draft(image, _TERMS) as draft,
-        ):
+        with copying(copy_source, copy_target, image, _TERMS) as (original, draft):
             assert draft.take(original)
             draft.write(Extent(Bytes(0), Bytes(2**20)), bytes(2**20))
             draft.publish()
@@ -107,10 +99,7 @@ class TestTaken:
         self, copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
     ) -> None:
         pool, draft_name = copy_target.pool, f"cowpath-copy-{IMAGE}"
-        with (
-            copy_source.store.original(image, _TERMS) as original,
-            copy_target.store.draft(image, _TERMS) as draft,
-        ):
+        with copying(copy_source, copy_target, image, _TERMS) as (original, draft):
             assert draft.take(original)
             copy_target.scribble(IMAGE, 2**20 + 5, b"flip")
             with copy_target.ceph.opened(pool, draft_name, writable=True) as opened:
@@ -159,10 +148,7 @@ class TestOtherLayouts:
     ) -> None:
         copy_source.make(IMAGE, _DATA, order=20)
         copy_source.snapshot(IMAGE)
-        with (
-            copy_source.store.original(image, _TERMS) as original,
-            copy_target.store.draft(image, _TERMS) as draft,
-        ):
+        with copying(copy_source, copy_target, image, _TERMS) as (original, draft):
             assert draft.take(original)
             draft.publish()
         assert copy_target.content(IMAGE) == _DATA
@@ -177,10 +163,7 @@ class TestOtherLayouts:
         *,
         compared: bool,
     ) -> None:
-        with (
-            source.store.original(image, _TERMS) as original,
-            target.store.draft(image, _TERMS) as draft,
-        ):
+        with copying(source, target, image, _TERMS) as (original, draft):
             assert draft.take(original) is False
             fill(draft, original)
             assert (draft.differing(original, ()) is not None) is compared
@@ -194,10 +177,7 @@ class TestCluster:
     def test_full_pool(
         self, copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
     ) -> None:
-        with (
-            copy_source.store.original(image, _TERMS) as original,
-            copy_target.store.draft(image, _TERMS) as draft,
-        ):
+        with copying(copy_source, copy_target, image, _TERMS) as (original, draft):
             copy_target.make("ballast", b"x" * 1000)
             copy_target.fill_up()
             with pytest.raises(NoSpaceError, match=IMAGE):
@@ -243,8 +223,7 @@ class TestCluster:
                 draft.take(original)
             with copy_target.another().draft(image, _TERMS) as draft:
                 if not draft.take(original):
-                    for extent in original.extents():
-                        draft.write(extent, original.read(extent))
+                    fill(draft, original)
                 assert differing(draft, original) == []
                 draft.publish()
         assert copy_target.content(IMAGE) == _DATA

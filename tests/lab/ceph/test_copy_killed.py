@@ -18,7 +18,7 @@ from cowpath.stores.rbd._drafts import RbdDraft
 from cowpath.testing.store_fixtures import IMAGE
 from cowpath.testing.transfer_fixtures import ELSEWHERE
 from lab.waiting import wait_until
-from tests.lab.ceph.copy_doors import ORDER, RbdImageDoors, differing
+from tests.lab.ceph.copy_doors import ORDER, RbdImageDoors, copying, differing, mend
 
 pytestmark = pytest.mark.ceph
 
@@ -59,7 +59,7 @@ def image(copy_target: RbdImageDoors) -> Image:
 
 
 @contextmanager
-def _copying(
+def _another_copies(
     source: RbdImageDoors, target: RbdImageDoors, *, by_extents: bool = False
 ) -> Iterator[subprocess.Popen[str]]:
     """Have another process copy; it is killed when the block is left."""
@@ -115,14 +115,11 @@ def _finish(source: RbdImageDoors, target: RbdImageDoors, image: Image) -> int:
         source.store.original(image, _TERMS) as original,
         target.another().draft(image, _TERMS) as draft,
     ):
-        written = []
-        if not draft.take(original):
-            written = differing(draft, original)
-        for extent in written:
-            draft.write(extent, original.read(extent))
-        assert differing(draft, original) == []
+        taken = draft.take(original)
+        written = mend(draft, original)
+        assert not (taken and written)
         draft.publish()
-    return len(written)
+    return written
 
 
 def _check_whole(target: RbdImageDoors) -> None:
@@ -142,7 +139,7 @@ def test_killed_while_it_copies(
     *,
     by_extents: bool,
 ) -> None:
-    with _copying(copy_source, copy_target, by_extents=by_extents):
+    with _another_copies(copy_source, copy_target, by_extents=by_extents):
         _until_objects(copy_target, objects)
     _finish(copy_source, copy_target, image)
     _check_whole(copy_target)
@@ -151,7 +148,7 @@ def test_killed_while_it_copies(
 def test_what_had_arrived_is_not_copied_again(
     copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
 ) -> None:
-    with _copying(copy_source, copy_target):
+    with _another_copies(copy_source, copy_target):
         _until_objects(copy_target, 60)
     extents = len(_DATA) // _TERMS.chunk
     assert 0 <= _finish(copy_source, copy_target, image) < extents
@@ -161,7 +158,7 @@ def test_what_had_arrived_is_not_copied_again(
 def test_killed_before_glance_lists_it(
     copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
 ) -> None:
-    with _copying(copy_source, copy_target) as child:
+    with _another_copies(copy_source, copy_target) as child:
         assert child.stdout
         assert child.stdout.readline() == "published\n"
     assert copy_target.content(IMAGE) == _DATA
@@ -184,7 +181,7 @@ def test_killed_after_glance_listed_it(
 def test_what_was_killed_is_removed_with_all_its_objects(
     copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
 ) -> None:
-    with _copying(copy_source, copy_target):
+    with _another_copies(copy_source, copy_target):
         _until_objects(copy_target, 20)
     with copy_target.another().draft(image, _TERMS) as draft:
         draft.discard()
@@ -233,10 +230,7 @@ class TestBeginnings:
         self, copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
     ) -> None:
         _name(copy_target, IMAGE, "102fdeadbeef")
-        with (
-            copy_source.store.original(image, _TERMS) as original,
-            copy_target.store.draft(image, _TERMS) as draft,
-        ):
+        with copying(copy_source, copy_target, image, _TERMS) as (original, draft):
             assert draft.take(original)
             with pytest.raises(ConflictError, match="rbd"):
                 draft.publish()
@@ -253,10 +247,7 @@ class TestHalfRenamed:
     def test_killed_before_the_list_was_written(
         self, copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
     ) -> None:
-        with (
-            copy_source.store.original(image, _TERMS) as original,
-            copy_target.store.draft(image, _TERMS) as draft,
-        ):
+        with copying(copy_source, copy_target, image, _TERMS) as (original, draft):
             assert draft.take(original)
         _name(copy_target, IMAGE, _id(copy_target, _DRAFT))
         assert _finish(copy_source, copy_target, image) == 0
@@ -304,15 +295,14 @@ def test_what_was_stopped_for_long_changes_nothing_any_more(
     copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
 ) -> None:
     """Its lock has ended, and who goes on cuts it off."""
-    with _copying(copy_source, copy_target, by_extents=True) as child:
+    with _another_copies(copy_source, copy_target, by_extents=True) as child:
         _until_objects(copy_target, 20)
         child.send_signal(signal.SIGSTOP)
         with (
             copy_source.store.original(image, _TERMS) as original,
             _once_free(copy_target, image) as draft,
         ):
-            for extent in differing(draft, original):
-                draft.write(extent, original.read(extent))
+            mend(draft, original)
             child.send_signal(signal.SIGCONT)
             child.wait(timeout=60)
             assert differing(draft, original) == []
