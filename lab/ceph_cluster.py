@@ -4,7 +4,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lab import ceph_conf
@@ -12,8 +12,8 @@ from lab.ceph_conf import CLIENT_BOUNDS, HOST, Identity
 from lab.ceph_users import POOLS, USERS, entities, keyring, new_key
 from lab.errors import LabError
 from lab.files import read, write
-from lab.ports import first_free
-from lab.processes import end
+from lab.ports import first_free, holder, is_free
+from lab.processes import end, find
 from lab.programs import clean_environment, need, run
 from lab.waiting import wait_until
 
@@ -84,6 +84,10 @@ class Cluster:
         return self.folder / "cluster.json"
 
     @property
+    def _moving(self) -> Path:
+        return self.folder / "moving"
+
+    @property
     def _pools_record(self) -> Path:
         return self.folder / "pools-made"
 
@@ -118,9 +122,46 @@ class Cluster:
         return known
 
     def ensure(self) -> None:
-        """Make it where it is missing or half made; write what its hosts read."""
+        """Make it where it is missing or half made; write what its hosts read.
+
+        Its monitor does not run yet. Where another program has its ports by now, it
+        gets others.
+
+        Raises:
+            LabError: It cannot be given others, because its other daemons run.
+        """
         identity = self.known() or self._make()
+        taken = [port for port in identity.monitor_ports if not is_free(port)]
+        if taken:
+            self._check_idle(taken[0])
+        if taken or self._moving.exists():
+            identity = self._move(identity)
         self._configure(identity)
+
+    def _check_idle(self, taken: int) -> None:
+        """See that none of its daemons runs: they know the monitor's ports."""
+        running = find("ceph-", self.folder)
+        if running:
+            names = ", ".join(Path(each.arguments[0]).name for each in running)
+            raise LabError(
+                f"Port {taken} of {self.name}'s monitor is taken by {holder(taken)}, "
+                f"and it gets no other one while {names} of the same cluster runs. "
+                "End that program, or run `python -m lab down` and `up` for this kind."
+            )
+
+    def _move(self, identity: Identity) -> Identity:
+        """Give its monitor, which does not run, other ports."""
+        moved = replace(identity, port=first_free(self._blocks).start)
+        # Whoever is interrupted here begins again: the monitor's own database and the
+        # record have to say the same.
+        self._moving.touch()
+        self._configure(moved)
+        monmap = self._write_monmap(moved)
+        conf = ("-c", str(self.daemons_conf))
+        self.tool("ceph-mon", *conf, "-i", "a", "--inject-monmap", str(monmap))
+        write(self._record, json.dumps(asdict(moved)) + "\n")
+        self._moving.unlink()
+        return moved
 
     def _make(self) -> Identity:
         # A daemon whose cluster somebody removed.
@@ -162,17 +203,21 @@ class Cluster:
         write(self.glance_conf, ceph_conf.client(self.etc, identity, {}))
 
     def _make_monitor(self, identity: Identity) -> None:
-        monmap, seed = self.folder / "monmap", self.folder / "seed.keyring"
+        monmap, seed = self._write_monmap(identity), self.folder / "seed.keyring"
+        conf = ("-c", str(self.daemons_conf))
+        given = ("--monmap", str(monmap), "--keyring", str(seed))
+        self.tool("ceph-mon", *conf, "--mkfs", "-i", "a", *given)
+        seed.unlink()
+
+    def _write_monmap(self, identity: Identity) -> Path:
+        monmap = self.folder / "monmap"
         self.tool(
             "monmaptool",
             *("--create", "--clobber", "--fsid", identity.fsid),
             *("--addv", "a", identity.monitors),
             *("--set-min-mon-release", "16", str(monmap)),
         )
-        conf = ("-c", str(self.daemons_conf))
-        given = ("--monmap", str(monmap), "--keyring", str(seed))
-        self.tool("ceph-mon", *conf, "--mkfs", "-i", "a", *given)
-        seed.unlink()
+        return monmap
 
     def tool(self, program: str, *arguments: str) -> str:
         """Run one of Ceph's programs, with this cluster's folder for its leftovers."""

@@ -53,7 +53,13 @@ class Identity:
     @property
     def monitors(self) -> str:
         """Its monitor's addresses, of both protocols, as `mon_host` has them."""
-        return f"[v2:{self.host}:{self.port}/0,v1:{self.host}:{self.port + 1}/0]"
+        new, old = self.monitor_ports
+        return f"[v2:{self.host}:{new}/0,v1:{self.host}:{old}/0]"
+
+    @property
+    def monitor_ports(self) -> tuple[int, int]:
+        """Its monitor's, one for each protocol."""
+        return self.port, self.port + 1
 
     @property
     def daemon_ports(self) -> tuple[int, int]:

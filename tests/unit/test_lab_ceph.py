@@ -1,8 +1,10 @@
 import base64
 import configparser
 import json
+import os
 import socket
 import struct
+import subprocess
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from lab.errors import LabError
 from lab.files import ini, write
 from lab.glance_stores import RbdStores
 from lab.layout import CLUSTERS, Layout
-from lab.ports import first_free
+from lab.ports import first_free, holder
 
 FOLDER = Path("/srv/lab/run/ceph/clusters/edge")
 EDGE = Identity("f51d", "05d0", "5ec4", 17040)
@@ -203,3 +205,30 @@ def test_what_makes_a_cluster_is_kept_as_it_was(tmp_path: Path) -> None:
     Monitor(cluster)._prepare()
     assert cluster.known() == other
     assert "18000" in cluster.client_conf.read_text()
+
+
+def test_ports_that_another_program_has_are_not_changed_under_daemons_that_run(
+    tmp_path: Path,
+) -> None:
+    cluster = Cluster(tmp_path, [])
+    osd = ["ceph-osd", "-c", "read line", f"{tmp_path}/daemons.conf"]
+    with (
+        subprocess.Popen(osd, executable="/bin/sh", stdin=subprocess.PIPE),
+        socket.create_server(("127.0.0.1", 0)) as taken,
+    ):
+        port = taken.getsockname()[1]
+        before = json.dumps(asdict(replace(EDGE, port=port)))
+        write(tmp_path / "cluster.json", before)
+        with pytest.raises(LabError) as refused:
+            Monitor(cluster)._prepare()
+    told = str(refused.value)
+    assert f"Port {port} of {cluster.name}'s monitor is taken by python" in told
+    assert f"(process {os.getpid()})" in told
+    assert "while ceph-osd of the same cluster runs" in told
+    assert (tmp_path / "cluster.json").read_text() == before
+
+
+def test_who_cannot_be_seen_has_no_name() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    assert holder(port) == "a program that only root can see"
