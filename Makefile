@@ -80,7 +80,7 @@ test-glance: packages $(BIN)/.synced  ## Inside Glance: its own tests, and ours;
 bench-warm: packages $(BIN)/.synced  ## Warm create on Ceph beside bare librbd and Nova's way; JSON=1.
 	@$(BIN)/python -m lab packages --for ceph --install >&2
 	@$(BIN)/python -m lab up --kind ceph >&2
-	@$(BIN)/python benchmarks/warm.py
+	@$(BIN)/python -m benchmarks.warm
 
 bench-nova: packages $(BIN)/.synced  ## Faults on Nova's own backend beside ours, as root; JSON=1.
 	@$(BIN)/python -m lab packages --for openstack --install >&2

@@ -15,7 +15,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import rbd
 
@@ -26,10 +25,13 @@ from benchmarks.cold_glances import CENTRAL, EDGE, CopyingGlance
 from benchmarks.cold_meter import Meter, Method, is_wanted
 from benchmarks.cold_ours import ours
 from benchmarks.cold_shapes import FULL, LARGE, SPARSE, Shape
+from benchmarks.signals import leave_in_order
 from cowpath.core.transfer import Verify
+from lab import verbs
 from lab.glance import DOOR
+from lab.layout import Layout, standard
 
-LAB = Path(__file__).parents[1] / "lab" / "run" / "ceph" / "lab.json"
+LAB = standard("ceph")
 _SHAPES = {"sparse": SPARSE, "large": LARGE, "full": FULL}
 _GLANCE, _THIN = "Glance copy-image", "the same, thin provisioning"
 _DEEP_COPY, _HASHING = "librbd deep_copy", "SHA-512 alone"
@@ -57,8 +59,22 @@ Samples = list[tuple[str, Effort]]
 
 @contextmanager
 def clusters() -> Iterator[tuple[Cluster, Cluster]]:
-    """Give the lab's two clusters."""
-    told = json.loads(LAB.read_text())["clusters"]
+    """Give the lab's two clusters; no run has left anything before and afterwards."""
+    verbs.clear_benches(LAB)
+    with opened(LAB) as pair:
+        for each in pair:
+            each.sweep()
+        try:
+            yield pair
+        finally:
+            for each in pair:
+                each.sweep()
+
+
+@contextmanager
+def opened(lab: Layout) -> Iterator[tuple[Cluster, Cluster]]:
+    """Give the two clusters of a lab."""
+    told = json.loads(lab.manifest.read_text())["clusters"]
     pair = Cluster(CENTRAL, told[CENTRAL]), Cluster(EDGE, told[EDGE])
     try:
         yield pair
@@ -69,14 +85,13 @@ def clusters() -> Iterator[tuple[Cluster, Cluster]]:
 
 def glances(stack: ExitStack, parts: Sequence[str] | None) -> dict[str, CopyingGlance]:
     """Start a Glance for each method that is one and is wanted."""
-    folder = LAB.parent / "clusters"
     thin = [f"{store}.rbd_thin_provisioning=True" for store in (CENTRAL, EDGE)]
     known = {
-        _GLANCE: CopyingGlance("stock", folder),
-        _THIN: CopyingGlance("thin", folder, thin),
+        _GLANCE: CopyingGlance(LAB, "stock"),
+        _THIN: CopyingGlance(LAB, "thin", thin),
         **{
             f"{_INSIDE}{verify}": CopyingGlance(
-                f"door-{verify}", folder, [DOOR, f"cowpath.verify={verify}"]
+                LAB, f"door-{verify}", [DOOR, f"cowpath.verify={verify}"]
             )
             for verify in (Verify.IMAGE, Verify.TRANSFER)
         },
@@ -201,6 +216,7 @@ def machine() -> str:
 
 def main() -> int:
     """Measure, print, and end with one JSON line if JSON=1."""
+    leave_in_order()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--shape", nargs="+", choices=_SHAPES, default=list(_SHAPES))

@@ -17,12 +17,18 @@ import rbd
 from benchmarks.cold_shapes import Shape
 from lab.admin_socket import ask
 from lab.processes import find
+from lab.waiting import wait_until
 
 POOL = "images"
 SNAP = "snap"
 _ORDER = 23
 _OBJECT = 2**_ORDER
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# Of the ids of all images here, so that the next run knows what a killed one left.
+_OURS = "be9c4000-"
+_NOTE = f"cowpath.copy.{_OURS}"
+# A killed client has what it opened for half a minute.
+_FREE_WITHIN_SECONDS = 60
 # Of /proc/PID/stat, behind the name: its user and system time, and its children's.
 _TIMES = slice(11, 15)
 
@@ -69,7 +75,7 @@ class Cluster:
 
     def make(self, shape: Shape) -> Source:
         """Make an image with random data and holes, thin, as a clone source."""
-        image, digest, end = str(uuid4()), hashlib.sha512(), 0
+        image, digest, end = new_id(), hashlib.sha512(), 0
         with self.pool() as pool:
             rbd.RBD().create(pool, image, shape.size, order=_ORDER)
             with rbd.Image(pool, image) as opened:
@@ -86,7 +92,7 @@ class Cluster:
 
     def twin(self, source: Source) -> Source:
         """Make an image with the same bytes."""
-        image = str(uuid4())
+        image = new_id()
         with (
             self.pool() as pool,
             rbd.Image(pool, source.image, snapshot=SNAP, read_only=True) as opened,
@@ -118,6 +124,28 @@ class Cluster:
             with suppress(rbd.ImageNotFound):
                 rbd.RBD().remove(pool, image)
 
+    def sweep(self) -> None:
+        """Remove what this run and killed ones have left."""
+        with self.pool() as pool:
+            for name in rbd.RBD().list(pool):
+                if _OURS in name:
+                    self._sweep_image(pool, name)
+            for each in list(pool.list_objects()):
+                if each.key.startswith(_NOTE):
+                    pool.remove_object(each.key)
+
+    def _sweep_image(self, pool: rados.Ioctx, name: str) -> None:
+        def is_gone() -> bool:
+            try:
+                _roll_back(pool, name)
+                self.drop(name)
+            except (rbd.ImageBusy, rbd.ReadOnlyImage):
+                return False
+            return True
+
+        if not wait_until(is_gone, within_seconds=_FREE_WITHIN_SECONDS):
+            raise RuntimeError(f"Image {POOL}/{name} of {self.name} is in use.")
+
     def osd_pids(self) -> list[int]:
         """Return the ids of its OSD's processes."""
         return [process.pid for process in find("ceph-osd", self._folder)]
@@ -128,6 +156,21 @@ class Cluster:
         if not isinstance(told, dict):
             return 0, 0
         return int(told["op_out_bytes"]), int(told["op_in_bytes"])
+
+
+def new_id() -> str:
+    """Return an id for an image that `sweep` knows."""
+    return f"{_OURS}{str(uuid4())[len(_OURS) :]}"
+
+
+def _roll_back(pool: rados.Ioctx, name: str) -> None:
+    """Have an image that was half copied know which objects it has.
+
+    librbd keeps only the snapshot's until it is done, and removes those it knows.
+    """
+    with suppress(rbd.ImageNotFound), rbd.Image(pool, name) as opened:
+        if any(each["name"] == SNAP for each in opened.list_snaps()):
+            opened.rollback_to_snap(SNAP)
 
 
 def _hash_zeros(digest: "hashlib._Hash", length: int) -> None:

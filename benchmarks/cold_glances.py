@@ -7,14 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from http.client import HTTPConnection
-from pathlib import Path
 from shutil import rmtree
 from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.cold_clusters import Source
-from lab.ceph_cluster import Cluster
-from lab.ceph_daemons import Monitor
+from lab.ceph_clusters import Clusters
 from lab.glance import Glance
 from lab.glance_stores import RbdStores
 from lab.layout import CLUSTERS, Layout
@@ -32,18 +30,17 @@ _REFUSED = 300
 class CopyingGlance:
     """A Glance that is asked for copies."""
 
-    def __init__(self, name: str, clusters: Path, settings: Sequence[str] = ()) -> None:
+    def __init__(self, lab: Layout, name: str, settings: Sequence[str] = ()) -> None:
         """Know where it lies; `start` makes it.
 
         Args:
+            lab: Of the lab on whose clusters it is.
             name: Of the method that it serves.
-            clusters: The folder of the lab's clusters.
             settings: SECTION.KEY=VALUE each.
         """
-        self._layout = Layout(clusters.parents[1], f"bench-{name}")
-        known = [Cluster(clusters / each, []) for each in CLUSTERS]
-        monitors = {each: Monitor(each) for each in known}
-        self._glance = Glance(self._layout, RbdStores(self._layout, monitors), _PORTS)
+        self._layout = layout = lab.bench(name)
+        stores = RbdStores(layout, Clusters(lab).monitors)
+        self._glance = Glance(layout, stores, _PORTS)
         self._settings = settings
 
     def start(self) -> None:

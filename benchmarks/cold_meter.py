@@ -47,20 +47,19 @@ class Meter:
         begun = time.perf_counter()
         method.copy(what)
         seconds, grew = time.perf_counter() - begun, memory.growth()
-        try:
-            return Effort(
-                seconds=seconds,
-                cpu_seconds=_own_cpu() + cpu_of(pids) - cpu,
-                osd_seconds=cpu_of(self._osds) - osd,
-                read_bytes=self._source.traffic()[0] - read,
-                sent_bytes=self._target.traffic()[1] - sent,
-                stored_bytes=self._target.allocated(what.image),
-                memory_bytes=grew,
-            )
-        finally:
-            if method.forget:
-                method.forget(what)
-            self._target.drop(what.image)
+        effort = Effort(
+            seconds=seconds,
+            cpu_seconds=_own_cpu() + cpu_of(pids) - cpu,
+            osd_seconds=cpu_of(self._osds) - osd,
+            read_bytes=self._source.traffic()[0] - read,
+            sent_bytes=self._target.traffic()[1] - sent,
+            stored_bytes=self._target.allocated(what.image),
+            memory_bytes=grew,
+        )
+        if method.forget:
+            method.forget(what)
+        self._target.drop(what.image)
+        return effort
 
 
 class Memory:

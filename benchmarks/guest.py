@@ -9,13 +9,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
 
 import rbd
 
 from benchmarks.cold_clusters import Cluster
 from benchmarks.guest_figures import Latencies, told
 from lab.guest_boot import FIRST_MIB, boot_part, cpio
+from lab.layout import Layout
 from lab.waiting import wait_until
 
 _DISK, _POOL = "bench-probe", "vms"
@@ -61,18 +62,17 @@ class Probe:
 
 
 @contextmanager
-def probe(cluster: Cluster, cache: Path) -> Iterator[Probe]:
+def probe(cluster: Cluster, lab: Layout) -> Iterator[Probe]:
     """Give a running guest whose disk lies in a cluster.
 
     Args:
         cluster: Which one.
-        cache: The lab's, with what all guests share.
+        lab: The cluster's.
     """
-    with TemporaryDirectory(prefix="cowpath-bench-") as name, _disk(cluster):
-        folder = Path(name)
+    with _folder(lab.bench("probe").home) as folder, _disk(cluster):
         console = folder / "console"
         console.touch()
-        kernel, initrd = _boot(folder, boot_part(cache))
+        kernel, initrd = _boot(folder, boot_part(lab.cache))
         with subprocess.Popen(  # noqa: S603
             _qemu(cluster, kernel, initrd, console),
             stdin=subprocess.DEVNULL,
@@ -84,6 +84,16 @@ def probe(cluster: Cluster, cache: Path) -> Iterator[Probe]:
                 yield running
             finally:
                 qemu.kill()
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder, where the lab looks for what was left."""
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        rmtree(folder)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from benchmarks.cold_peers import deep_copy, export_import
 from benchmarks.cold_shapes import FULL
 from benchmarks.guest import Probe, probe
 from benchmarks.guest_figures import Latencies, p99
+from benchmarks.signals import leave_in_order
 from cowpath.core.transfer import Verify
 from lab.waiting import wait_until
 
@@ -71,7 +72,7 @@ def loads(
         target.drop(what.image)
 
     yield Load(_NOTHING, lambda _: None, lambda _: None)
-    glance = CopyingGlance("guests", LAB.parent / "clusters")
+    glance = CopyingGlance(LAB, "guests")
     stack.callback(glance.remove)
     glance.start()
     glance.know(source, pair[0].url(source.image))
@@ -120,7 +121,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Felt]:
         source = pair[0].make(FULL)
         stack.callback(pair[0].drop, source.image)
         every = list(loads(pair, source, stack))
-        guest = stack.enter_context(probe(pair[1], LAB.parents[1] / "cache"))
+        guest = stack.enter_context(probe(pair[1], LAB))
         for number in range(chosen.rounds):
             for load in turned(every, number):
                 now = feel(load, source, guest, chosen.seconds)
@@ -141,6 +142,7 @@ def _line(name: str, felt: Felt) -> str:
 
 def main() -> int:
     """Measure, print, and end with one JSON line if JSON=1."""
+    leave_in_order()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=15)

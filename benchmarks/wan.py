@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from statistics import median
 
-from benchmarks.cold import machine, say
+from benchmarks.cold import machine, opened, say
 from benchmarks.cold_clusters import Cluster, Source
 from benchmarks.cold_figures import MIB, Effort, medians, turned
 from benchmarks.cold_glances import CENTRAL, EDGE, CopyingGlance
@@ -27,6 +27,7 @@ from benchmarks.cold_meter import Meter, Method, is_wanted
 from benchmarks.cold_ours import ours
 from benchmarks.cold_peers import deep_copy, export_diff, export_import
 from benchmarks.cold_shapes import FULL, SPARSE
+from benchmarks.signals import leave_in_order
 from cowpath.core.transfer import Verify
 from lab import verbs
 from lab.wan import Link, WanLab
@@ -50,18 +51,6 @@ def lab() -> Iterator[WanLab]:
         made.end()
 
 
-@contextmanager
-def clusters(made: WanLab) -> Iterator[tuple[Cluster, Cluster]]:
-    """Give its two clusters."""
-    told = json.loads(made.layout.manifest.read_text())["clusters"]
-    pair = Cluster(CENTRAL, told[CENTRAL]), Cluster(EDGE, told[EDGE])
-    try:
-        yield pair
-    finally:
-        for each in pair:
-            each.close()
-
-
 def methods(
     made: WanLab,
     pair: tuple[Cluster, Cluster],
@@ -73,11 +62,10 @@ def methods(
     for method in (*tools(pair, stack), *ours_of(pair, stack)):
         if is_wanted(method.name, parts):
             yield method
-    folder = made.layout.home / "clusters"
     thin = [f"{store}.rbd_thin_provisioning=True" for store in (CENTRAL, EDGE)]
     for name, settings in ((_GLANCE, ()), (_THIN, thin)):
         if is_wanted(name, parts):
-            glance = CopyingGlance(f"wan-{len(settings)}", folder, settings)
+            glance = CopyingGlance(made.layout, f"{len(settings)}", settings)
             stack.callback(glance.remove)
             glance.start()
             glance.know(source, pair[0].url(source.image))
@@ -157,7 +145,7 @@ def rounds(every: Sequence[Method], number: int) -> Iterator[Method]:
 def measure(chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Measure and print; return each method's share of the link, by shape."""
     found: dict[str, dict[str, float]] = {}
-    with lab() as made, clusters(made) as pair:
+    with lab() as made, opened(made.layout) as pair:
         for name, shape in _SHAPES.items():
             if name in chosen.shape:
                 source = pair[0].make(shape)
@@ -196,6 +184,7 @@ def measure_shape(
 
 def main() -> int:
     """Measure, print, and end with one JSON line if JSON=1."""
+    leave_in_order()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--mbit", type=float, default=200)

@@ -27,11 +27,13 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
-from uuid import uuid4
 
 import rados
 import rbd
 
+from benchmarks.cold_clusters import Cluster as Administered
+from benchmarks.cold_clusters import new_id
+from benchmarks.signals import leave_in_order
 from cowpath.clock import SystemClock
 from cowpath.core.model import Bytes, DiskName, Image, ImageId, Patience, StoreName
 from cowpath.core.ports import SitePorts
@@ -60,17 +62,14 @@ class Cluster:
 
     Attributes:
         conf: What a compute host has as ceph.conf.
-        admin: The administrator's keyring, for making the base and cleaning up.
     """
 
     conf: str
-    admin: str
 
     @contextmanager
-    def connected(self, user: str = "cowpath") -> Iterator[rados.Rados]:
-        """Give a connection."""
-        extra = {"keyring": self.admin} if user == "admin" else {}
-        client = rados.Rados(rados_id=user, conffile=self.conf, conf=extra)
+    def connected(self) -> Iterator[rados.Rados]:
+        """Give a connection of a compute host."""
+        client = rados.Rados(rados_id="cowpath", conffile=self.conf)
         client.connect()
         try:
             yield client
@@ -78,9 +77,9 @@ class Cluster:
             client.shutdown()
 
     @contextmanager
-    def pool(self, name: str, user: str = "cowpath") -> Iterator[rados.Ioctx]:
+    def pool(self, name: str) -> Iterator[rados.Ioctx]:
         """Give a pool over a connection of its own."""
-        with self.connected(user) as client, closing(client.open_ioctx(name)) as pool:
+        with self.connected() as client, closing(client.open_ioctx(name)) as pool:
             yield pool
 
 
@@ -189,10 +188,10 @@ def in_threads(methods: Methods, rounds: int, disks: int) -> dict[str, float]:
     return {name: median(rate) for name, rate in rates.items()}
 
 
-def make_base(cluster: Cluster) -> str:
+def make_base(edge: Administered) -> str:
     """Make an image as Glance would and return its id."""
-    base = str(uuid4())
-    with cluster.pool("images", "admin") as images:
+    base = new_id()
+    with edge.pool("images") as images:
         rbd.RBD().create(images, base, _IMAGE_BYTES, order=23)
         with rbd.Image(images, base) as opened:
             opened.write(os.urandom(1024**2) * 16, 0)
@@ -201,19 +200,13 @@ def make_base(cluster: Cluster) -> str:
     return base
 
 
-def clean(cluster: Cluster, base: str | None) -> None:
-    """Remove the disks of this and of killed runs, and the base."""
-    with cluster.pool("vms", "admin") as disks:
+def clean(edge: Administered) -> None:
+    """Remove the disks and the base of this and of killed runs."""
+    with edge.pool("vms") as disks:
         names = [name for name in rbd.RBD().list(disks) if name.startswith("bench-")]
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(lambda name: rbd.RBD().remove(disks, name), names))
-    if base is None:
-        return
-    with cluster.pool("images", "admin") as images:
-        with rbd.Image(images, base) as opened:
-            opened.unprotect_snap("snap")
-            opened.remove_snap("snap")
-        rbd.RBD().remove(images, base)
+    edge.sweep()
 
 
 def measure(cluster: Cluster, base: str, rounds: int, disks: int) -> dict[str, float]:
@@ -223,8 +216,11 @@ def measure(cluster: Cluster, base: str, rounds: int, disks: int) -> dict[str, f
         closing(client.open_ioctx("images")) as images,
         closing(client.open_ioctx("vms")) as vms,
     ):
-        quick = {"cowpath": cowpath(cluster, base), "limit": Limit(images, vms, base)}
-        every = {**quick, "per-step": PerStep(cluster, base)}
+        quick: Methods = {
+            "cowpath": cowpath(cluster, base),
+            "limit": Limit(images, vms, base),
+        }
+        every: Methods = {**quick, "per-step": PerStep(cluster, base)}
         for name, make in every.items():
             make(f"bench-{name}-warm-up")
         single = one_by_one(every, rounds)
@@ -241,18 +237,19 @@ def measure(cluster: Cluster, base: str, rounds: int, disks: int) -> dict[str, f
 
 def main() -> int:
     """Measure, print, and end with one JSON line if JSON=1."""
+    leave_in_order()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--disks", type=int, default=96, help="for 16 threads")
     chosen = parser.parse_args()
     told = json.loads(_LAB.read_text())["clusters"]["edge"]
-    cluster = Cluster(told["conf"], told["admin_keyring"])
-    clean(cluster, None)
-    base = make_base(cluster)
-    try:
-        figures = measure(cluster, base, chosen.rounds, chosen.disks)
-    finally:
-        clean(cluster, base)
+    with closing(Administered("edge", told)) as edge:
+        clean(edge)
+        base = make_base(edge)
+        try:
+            figures = measure(Cluster(told["conf"]), base, chosen.rounds, chosen.disks)
+        finally:
+            clean(edge)
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}, librbd {rbd.RBD().version()}, one cluster of "

@@ -68,6 +68,16 @@ class Layout:
         """Held by whoever changes this kind of lab."""
         return self.run / f"{self.kind}.lock"
 
+    def bench(self, name: str) -> "Layout":
+        """Return the layout of what a benchmark starts beside this lab."""
+        return Layout(self.run, f"bench-{self.kind}-{name}")
+
+    @property
+    def benches(self) -> "list[Layout]":
+        """Those that are there."""
+        paths = self.run.glob(f"bench-{self.kind}-*")
+        return [Layout(self.run, path.name) for path in paths]
+
     def cluster(self, name: str) -> Path:
         """Return the folder of a Ceph cluster."""
         return self.home / "clusters" / name

@@ -9,12 +9,16 @@ from functools import partial
 from lab.daemon import Daemon
 from lab.errors import LabError
 from lab.kinds import Lab
+from lab.layout import Layout
 from lab.nova import STOCK, Compute
+from lab.processes import end
 from lab.services import Service, State, Step, ensure, signal_all, state
 from lab.waiting import Stopwatch
 
 _PAUSING = {"pause": signal.SIGSTOP, "resume": signal.SIGCONT, "kill": signal.SIGKILL}
 ACTIONS = ("start", "stop", *_PAUSING)
+_OF_BENCHES = ("gunicorn", "qemu-system")
+_BENCH_WITHIN_SECONDS = 5.0
 
 
 def up(lab: Lab, say: Callable[[str], None], *, stock: bool = False) -> None:
@@ -70,6 +74,7 @@ def _timed(step: Step, say: Callable[[str], None]) -> str:
 def down(lab: Lab) -> None:
     """Stop everything and withdraw what clients read; keep the data."""
     lab.layout.manifest.unlink(missing_ok=True)
+    clear_benches(lab.layout)
     foundations = {service.name for service in lab.foundations}
     others = [each for each in lab.services if each.name not in foundations]
     # A guest or a copy that is to end writes its last blocks first.
@@ -80,6 +85,22 @@ def down(lab: Lab) -> None:
 def _clear(services: Sequence[Service]) -> None:
     with ThreadPoolExecutor(len(services) or 1) as pool:
         list(pool.map(lambda service: service.clear(), services))
+
+
+def clear_benches(layout: Layout) -> None:
+    """End and remove what benchmarks run beside a lab, or have left when killed.
+
+    Args:
+        layout: The lab's.
+
+    Raises:
+        LabError: Something of it cannot be ended.
+    """
+    for bench in layout.benches:
+        for program in _OF_BENCHES:
+            if not end(program, bench.home, grace_seconds=_BENCH_WITHIN_SECONDS):
+                raise LabError(f"A {program} of {bench.home} cannot be ended.")
+        shutil.rmtree(bench.home, ignore_errors=True)
 
 
 def wipe(lab: Lab) -> None:

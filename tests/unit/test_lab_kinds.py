@@ -1,4 +1,6 @@
 import os
+import signal
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -114,3 +116,19 @@ def test_who_sees_the_machine_as_it_is_lives_in_no_lab(tmp_path: Path) -> None:
     me = Process(os.getpid(), 1, "R", ("python",))
     assert not me.lives_below(tmp_path)
     assert not Process(2**30, 1, "R", ("gone",)).lives_below(tmp_path)
+
+
+@pytest.mark.parametrize("program", ["gunicorn", "qemu-system-x86_64"])
+def test_what_a_killed_benchmark_left_is_ended_and_removed_with_its_lab(
+    tmp_path: Path, program: str
+) -> None:
+    lab = Layout(tmp_path, "any")
+    mine, other = (Layout(tmp_path, kind).bench("a") for kind in ("any", "other"))
+    for each in (mine, other):
+        each.glance.mkdir(parents=True)
+    left = [program, "-c", "read line", f"{mine.glance}/conf"]
+    with subprocess.Popen(left, executable="/bin/sh", stdin=subprocess.PIPE) as child:
+        verbs.down(TwoStoreys(lab, []))
+        assert child.wait() == -signal.SIGTERM
+    assert not mine.home.exists()
+    assert other.glance.is_dir()
