@@ -61,9 +61,10 @@ Samples = list[tuple[str, Effort]]
 def clusters() -> Iterator[tuple[Cluster, Cluster]]:
     """Give the lab's two clusters; no run has left anything before and afterwards."""
     verbs.clear_benches(LAB)
-    with opened(LAB) as pair:
+    with opened(LAB) as pair, pair[1].trimming_at_once():
         for each in pair:
             each.sweep()
+            each.settle()
         try:
             yield pair
         finally:

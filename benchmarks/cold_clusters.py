@@ -4,6 +4,7 @@ All of it as the clusters' administrator, and none of it inside what is timed.
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -29,6 +30,8 @@ _OURS = "be9c4000-"
 _NOTE = f"cowpath.copy.{_OURS}"
 # A killed client has what it opened for half a minute.
 _FREE_WITHIN_SECONDS = 60
+_SETTLED_WITHIN_SECONDS = 60
+_PAUSE, _NO_PAUSE = "osd_snap_trim_sleep", "0.0001"
 # Of /proc/PID/stat, behind the name: its user and system time, and its children's.
 _TIMES = slice(11, 15)
 
@@ -58,6 +61,7 @@ class Cluster:
             conf={"keyring": told["admin_keyring"], "rados_osd_op_timeout": "60"},
         )
         self._admin.connect()
+        self._ignored: set[str] = set()
 
     def close(self) -> None:
         """Close the connection."""
@@ -123,6 +127,40 @@ class Cluster:
                     opened.remove_snap(snap["name"])
             with suppress(rbd.ImageNotFound):
                 rbd.RBD().remove(pool, image)
+
+    @contextmanager
+    def trimming_at_once(self) -> Iterator[None]:
+        """Have its OSD remove what snapshots held without a pause between objects."""
+        self._configure("config set", value=_NO_PAUSE)
+        try:
+            yield
+        finally:
+            self._configure("config rm")
+
+    def _configure(self, prefix: str, **more: str) -> None:
+        command = {"prefix": prefix, "who": "osd", "name": _PAUSE, **more}
+        code, _, said = self._admin.mon_command(json.dumps(command), b"")
+        if code:
+            raise RuntimeError(f"{self.name}: {prefix} {_PAUSE}: {said}")
+
+    def settle(self) -> None:
+        """Wait until nothing is left of images that were removed.
+
+        What a snapshot held is trimmed later, and whoever is measured would feel it.
+        """
+        wait_until(
+            lambda: self._strays() <= self._ignored,
+            within_seconds=_SETTLED_WITHIN_SECONDS,
+        )
+        # Objects of a copy that was killed and removed by other hands stay for ever.
+        self._ignored = self._strays()
+
+    def _strays(self) -> set[str]:
+        """Return the prefixes of objects that are no image's."""
+        with self.pool() as pool:
+            names = [each.key.split(".") for each in pool.list_objects()]
+        has = {name[1] for name in names if name[0] == "rbd_header"}
+        return {name[1] for name in names if name[0] == "rbd_data"} - has
 
     def sweep(self) -> None:
         """Remove what this run and killed ones have left."""

@@ -59,6 +59,7 @@ class Meter:
         if method.forget:
             method.forget(what)
         self._target.drop(what.image)
+        self._target.settle()
         return effort
 
 

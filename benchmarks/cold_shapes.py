@@ -39,3 +39,4 @@ class Shape:
 SPARSE = Shape("1 GiB with 304 MiB", _GIB, _OBJECT, 38)
 LARGE = Shape("16 GiB with 1 GiB", 16 * _GIB, _MIB, 1024)
 FULL = Shape("1 GiB, full", _GIB, _OBJECT, 128)
+HALF = Shape("512 MiB, full", _GIB // 2, _OBJECT, 64)

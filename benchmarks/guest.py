@@ -29,7 +29,7 @@ _KERNEL = "console=ttyS0 quiet nokaslr mitigations=off tsc=unstable panic=5"
 
 
 class Probe:
-    """A running guest; it says a line for every 20 uses of its disk."""
+    """A running guest; it says a line for every few uses of its disk."""
 
     def __init__(self, console: Path, qemu: "subprocess.Popen[bytes]") -> None:
         self._console, self._qemu = console, qemu
@@ -48,12 +48,24 @@ class Probe:
         if self._qemu.poll() is not None:
             raise RuntimeError(f"The guest ended: {self._console.read_text()[-500:]}")
 
+    def wait_for_uses(self, mark: int, number: int) -> None:
+        """Return when it has used its disk so often since a mark."""
+        wait_until(
+            lambda: self._qemu.poll() is not None or self._uses(mark) >= number,
+            within_seconds=_UP_WITHIN_SECONDS,
+        )
+
+    def _uses(self, mark: int) -> int:
+        felt = self.since(mark)
+        return len(felt.reads) + len(felt.writes)
+
     def mark(self) -> int:
-        """Return how much it has said so far."""
-        return len(self._lines())
+        """Return which line will be the first of uses that begin from now on."""
+        # What it is about to say began before.
+        return len(self._lines()) + 1
 
     def since(self, mark: int) -> Latencies:
-        """Return what it felt since a mark."""
+        """Return what it felt since a mark, as far as it has said so."""
         return told(self._lines()[mark:])
 
     def _lines(self) -> list[str]:

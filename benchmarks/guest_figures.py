@@ -1,6 +1,6 @@
 """What a guest says of its disk, as figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
@@ -14,6 +14,26 @@ class Latencies:
 
     def __add__(self, other: "Latencies") -> "Latencies":
         return Latencies(self.reads + other.reads, self.writes + other.writes)
+
+    @property
+    def fewer(self) -> int:
+        """Of reads or writes, how many there are at least."""
+        return min(len(self.reads), len(self.writes))
+
+    def thinned(self, number: int) -> "Latencies":
+        """Return so many reads and writes of these, spread evenly."""
+        return Latencies(_spread(self.reads, number), _spread(self.writes, number))
+
+
+def alike(several: Iterable[Latencies]) -> list[Latencies]:
+    """Return equal numbers of each: the more there are, the slower is the slowest."""
+    found = list(several)
+    number = min(each.fewer for each in found)
+    return [each.thinned(number) for each in found]
+
+
+def _spread(values: Sequence[float], number: int) -> list[float]:
+    return [values[at * len(values) // number] for at in range(number)]
 
 
 def told(lines: Sequence[str]) -> Latencies:

@@ -3,10 +3,11 @@
 On the lab of kind ceph. A guest of QEMU at the edge reads and writes 4 KiB of its RBD
 disk past all caches, one after the other, 100 times a second or as often as it can.
 Meanwhile nothing is copied there, or the same image by one way after the other, again
-and again for `--seconds` at least. Told are the slowest of a hundred uses (p99), reads
-and writes apart, and how many there were in a second.
+and again until the guest has used its disk `--uses` times. Only uses during a copy
+count. Told are the slowest of a hundred (p99), reads and writes apart, of equal numbers
+for every way, and how many uses there were in a second.
 
-    python -m benchmarks.guest_latency [--rounds 2] [--seconds 15]
+    python -m benchmarks.guest_latency [--rounds 2] [--uses 400] [--thorough]
 """
 
 import argparse
@@ -15,9 +16,9 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from benchmarks.cold import LAB, clusters, machine, say
@@ -26,15 +27,19 @@ from benchmarks.cold_figures import MIB, turned
 from benchmarks.cold_glances import CopyingGlance
 from benchmarks.cold_ours import ours
 from benchmarks.cold_peers import deep_copy, export_import
-from benchmarks.cold_shapes import FULL
+from benchmarks.cold_shapes import HALF
 from benchmarks.guest import Probe, probe
-from benchmarks.guest_figures import Latencies, p99
+from benchmarks.guest_figures import Latencies, alike, p99
 from benchmarks.signals import leave_in_order
 from cowpath.core.transfer import Verify
-from lab.waiting import wait_until
 
-_NOTHING = "no copy"
+_NOTHING, _GLANCE, _IMPORT = "no copy", "Glance copy-image", "rbd export | import"
 _LIMITS_MIB = (100, 50, 25)
+# Left out unless --thorough: they tell little beside the others.
+_LEFT_OUT = {_IMPORT, "Cowpath, 50 MiB/s at most"}
+# A guest that uses its disk less often than this stands still, more or less.
+_LEAST_USES_PER_SECOND = 10
+_HEADS = ("read p99", "max", "write p99", "max", "of each", "uses/s", "MiB/s", "copies")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +56,16 @@ class Felt:
     """What a guest felt of a load, and how much was copied meanwhile."""
 
     latencies: Latencies
-    copied_bytes: int
-    seconds: float
+    uses: int = 0
+    copies: int = 0
+    copied_bytes: int = 0
+    seconds: float = 0.0
 
     def __add__(self, other: "Felt") -> "Felt":
         return Felt(
             self.latencies + other.latencies,
+            self.uses + other.uses,
+            self.copies + other.copies,
             self.copied_bytes + other.copied_bytes,
             self.seconds + other.seconds,
         )
@@ -76,8 +85,8 @@ def loads(
     stack.callback(glance.remove)
     glance.start()
     glance.know(source, pair[0].url(source.image))
-    yield Load("Glance copy-image", glance.copy, glance.forget_copy)
-    yield Load("rbd export | import", export_import(*pair), drop)
+    yield Load(_GLANCE, glance.copy, glance.forget_copy)
+    yield Load(_IMPORT, export_import(*pair), drop)
     bare, close = deep_copy(*pair)
     stack.callback(close)
     yield Load("librbd deep_copy", bare, drop)
@@ -89,55 +98,78 @@ def loads(
         yield Load(f"Cowpath, {limit} MiB/s at most", limited, drop)
 
 
-def feel(load: Load, source: Source, guest: Probe, seconds: float) -> Felt:
-    """Copy for so long, and return what the guest felt of it.
+def feel(
+    load: Load, source: Source, guest: Probe, target: Cluster, uses: int
+) -> Iterator[Felt]:
+    """Copy until the guest has used its disk so often; yield what it felt each time.
 
     What it felt while a copy was removed again is left out.
     """
-    felt, copied, copying = Latencies([], []), 0, 0.0
-    while copying < seconds:
-        # What it is about to say began before: a line is left out.
-        guest.wait_for_lines(guest.mark() + 1)
+    seen, seconds = 0, 0.0
+    while seen < uses and seconds < uses / _LEAST_USES_PER_SECOND:
         mark, begun = guest.mark(), time.perf_counter()
         load.copy(source)
         if load.name == _NOTHING:
-            wait_until(partial(_is_over, begun + seconds), within_seconds=2 * seconds)
+            guest.wait_for_uses(mark, uses)
         took = time.perf_counter() - begun
-        felt, copying = felt + guest.since(mark), copying + took
-        copied += 0 if load.name == _NOTHING else source.allocated
+        felt = guest.since(mark)
         load.forget(source)
-    return Felt(felt, copied, copying)
-
-
-def _is_over(end: float) -> bool:
-    return time.perf_counter() > end
+        target.settle()
+        count = len(felt.reads) + len(felt.writes)
+        seen, seconds = seen + count, seconds + took
+        copied = (0, 0) if load.name == _NOTHING else (1, source.allocated)
+        yield Felt(felt, count, *copied, took)
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Felt]:
     """Return what was felt of each load, all rounds together."""
-    felt: dict[str, list[Felt]] = defaultdict(list)
+    felt: dict[str, Felt] = defaultdict(partial(Felt, Latencies([], [])))
     with ExitStack() as stack:
         pair = stack.enter_context(clusters())
-        source = pair[0].make(FULL)
+        source = pair[0].make(HALF)
         stack.callback(pair[0].drop, source.image)
-        every = list(loads(pair, source, stack))
+        every = [
+            load
+            for load in loads(pair, source, stack)
+            if chosen.thorough or load.name not in _LEFT_OUT
+        ]
         guest = stack.enter_context(probe(pair[1], LAB))
         for number in range(chosen.rounds):
             for load in turned(every, number):
-                now = feel(load, source, guest, chosen.seconds)
-                felt[load.name].append(now)
+                several = feel(load, source, guest, pair[1], chosen.uses)
+                now = sum(several, Felt(Latencies([], [])))
+                felt[load.name] += now
                 say(f"{_line(load.name, now)}, load {os.getloadavg()[0]:.1f}")
-    return {name: sum(several[1:], several[0]) for name, several in felt.items()}
+    return felt
+
+
+def compared(felt: Mapping[str, Felt]) -> dict[str, Felt]:
+    """Return the same with equal numbers of reads and writes for all."""
+    thinned = alike(each.latencies for each in felt.values())
+    return {
+        name: replace(each, latencies=latencies)
+        for (name, each), latencies in zip(felt.items(), thinned, strict=True)
+    }
 
 
 def _line(name: str, felt: Felt) -> str:
     reads, writes = felt.latencies.reads, felt.latencies.writes
     rate = felt.copied_bytes / felt.seconds / MIB
-    uses = (len(reads) + len(writes)) / felt.seconds
     return (
-        f"  {name:28}{p99(reads):9.1f}{max(reads):9.1f}{p99(writes):9.1f}"
-        f"{max(writes):9.1f}{uses:9.0f}{rate:9.0f}"
+        f"  {name:28}{p99(reads):9.1f}{max(reads):9.1f}{p99(writes):10.1f}"
+        f"{max(writes):9.1f}{felt.latencies.fewer:9}{felt.uses / felt.seconds:9.0f}"
+        f"{rate:9.0f}{felt.copies:9}"
     )
+
+
+def _figures(felt: Felt) -> dict[str, float]:
+    return {
+        "read_p99_ms": round(p99(felt.latencies.reads), 2),
+        "write_p99_ms": round(p99(felt.latencies.writes), 2),
+        "samples_of_each": felt.latencies.fewer,
+        "uses_per_s": round(felt.uses / felt.seconds, 1),
+        "copied_mib_per_s": round(felt.copied_bytes / felt.seconds / MIB, 1),
+    }
 
 
 def main() -> int:
@@ -145,23 +177,16 @@ def main() -> int:
     leave_in_order()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=15)
-    felt = measure(parser.parse_args())
-    heads = ("read p99", "max", "write p99", "max", "uses/s", "MiB/s")
-    print(f"  {'milliseconds':28}" + "".join(f"{head:>9}" for head in heads))
+    parser.add_argument("--uses", type=int, default=400, help="in a round, at least")
+    parser.add_argument("--thorough", action="store_true", help="leave no way out")
+    felt = compared(measure(parser.parse_args()))
+    heads = "".join(f"{head:>{10 if 'w' in head else 9}}" for head in _HEADS)
+    print(f"  {'milliseconds':28}{heads}")
     for name, each in felt.items():
         print(_line(name, each))
     print(machine())
     if os.environ.get("JSON") == "1":
-        told = {
-            name: {
-                "read_p99_ms": round(p99(each.latencies.reads), 2),
-                "write_p99_ms": round(p99(each.latencies.writes), 2),
-                "copied_mib_per_s": round(each.copied_bytes / each.seconds / MIB, 1),
-            }
-            for name, each in felt.items()
-        }
-        print(json.dumps(told))
+        print(json.dumps({name: _figures(each) for name, each in felt.items()}))
     return 0
 
 

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BLOCK = 4096, MIB = 64, PERIOD_US = 10000, LINE = 20 };
+enum { BLOCK = 4096, MIB = 64, PERIOD_US = 10000, LINE = 4 };
 
 static int64_t now_us(void)
 {

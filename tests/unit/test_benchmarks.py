@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.cold_figures import Effort, Peers, lines, medians, ratios, turned
 from benchmarks.cold_shapes import FULL, LARGE, SPARSE, Shape
-from benchmarks.guest_figures import Latencies, p99, told
+from benchmarks.guest_figures import Latencies, alike, p99, told
 from lab import wan_link
 from lab.wan_link import Direction
 
@@ -115,6 +115,15 @@ def test_a_line_that_broke_off_counts_for_nothing() -> None:
 def test_a_percentile_is_of_what_was_measured() -> None:
     assert p99([float(number) for number in range(101)]) == 99.0
     assert p99([5.0, 5.0]) == 5.0
+
+
+def test_as_many_of_each_are_compared_as_there_are_of_the_fewest() -> None:
+    many = Latencies([float(number) for number in range(100)], [1.0, 2.0, 3.0, 4.0])
+    few = Latencies([5.0, 6.0, 7.0], [8.0, 9.0])
+    assert alike([many, few]) == [
+        Latencies([0.0, 50.0], [1.0, 3.0]),
+        Latencies([5.0, 6.0], [8.0, 9.0]),
+    ]
 
 
 class Pair:
