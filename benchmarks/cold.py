@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 import rbd
 
 from benchmarks import cold_peers as peers
-from benchmarks.cold_clusters import Cluster, Source
+from benchmarks.cold_clusters import POOL, Cluster, Source
 from benchmarks.cold_figures import Effort, Peers, lines, medians, ratios, turned
 from benchmarks.cold_glances import CENTRAL, EDGE, CopyingGlance
 from benchmarks.cold_meter import Meter, Method, is_wanted
@@ -28,6 +28,7 @@ from benchmarks.cold_shapes import FULL, LARGE, SPARSE, Shape
 from benchmarks.signals import leave_in_order
 from cowpath.core.transfer import Verify
 from lab import verbs
+from lab.files import alone
 from lab.glance import DOOR
 from lab.layout import Layout, standard
 
@@ -47,10 +48,12 @@ _WANTED = Peers(
 )
 _IMPORT = "rbd export | import"
 # What takes longer than all else together, by shape: left out, or run in the first
-# round only, unless --thorough. Glance takes five minutes for 16 GiB.
-_LEFT_OUT = {LARGE: {_GLANCE, _THIN}}
+# round only, unless --thorough. Glance takes five minutes for 16 GiB; and there is
+# nothing to be thin about in a full image.
+_LEFT_OUT = {LARGE: {_GLANCE, _THIN}, FULL: {_THIN}}
 _ONCE = {
-    FULL: {_GLANCE, _THIN},
+    SPARSE: {_THIN},
+    FULL: {_GLANCE},
     LARGE: {_IMPORT, _HASHING, f"{_OURS}image", f"{_INSIDE}image"},
 }
 
@@ -59,9 +62,16 @@ Samples = list[tuple[str, Effort]]
 
 @contextmanager
 def clusters() -> Iterator[tuple[Cluster, Cluster]]:
-    """Give the lab's two clusters; no run has left anything before and afterwards."""
-    verbs.clear_benches(LAB)
-    with opened(LAB) as pair, pair[1].trimming_at_once():
+    """Give the lab's two clusters; no run has left anything before and afterwards.
+
+    One run at a time: others wait.
+    """
+    with (
+        alone(LAB.run / "benchmark.lock"),
+        opened(LAB) as pair,
+        pair[1].trimming_at_once(),
+    ):
+        verbs.clear_benches(LAB)
         for each in pair:
             each.sweep()
             each.settle()
@@ -155,13 +165,18 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def show(source: Source, samples: Samples) -> dict[str, float | None]:
+def show(
+    source: Source, samples: Samples, every: Sequence[Method]
+) -> dict[str, float | None]:
     """Print a shape's table; return its ratios."""
     middle = medians(samples)
     counts = Counter(name for name, _ in samples)
     print(f"{source.shape.name}, {source.allocated / 2**20:.0f} MiB allocated:")
     order = [name for name in counts if name in middle]
     print("\n".join(lines({name: middle[name] for name in order}, counts)))
+    left = [method.name for method in every if method.name not in counts]
+    if left:
+        print(f"  not run, for they take minutes (--thorough): {', '.join(left)}")
     return ratios(middle, _WANTED, source.allocated)
 
 
@@ -183,7 +198,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, float | None]:
             with known(shape, pair[0], asked) as sources:
                 say(f"{shape.name}: round, method, seconds, load average")
                 samples = run_shape(sources, order, meter)
-                found.append(show(sources[""], samples))
+                found.append(show(sources[""], samples, every))
     return found[0]
 
 
@@ -198,10 +213,10 @@ def known(
     """
     with ExitStack() as made:
         sources = {"": central.make(shape)}
-        made.callback(central.drop, sources[""].image)
+        made.callback(central.drop, POOL, sources[""].image)
         for name, glance in asked.items():
             sources[name] = central.twin(sources[""])
-            made.callback(central.drop, sources[name].image)
+            made.callback(central.drop, POOL, sources[name].image)
             glance.know(sources[name], central.url(sources[name].image))
         yield sources
 

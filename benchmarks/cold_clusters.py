@@ -7,9 +7,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import rados
@@ -19,6 +20,7 @@ from benchmarks.cold_shapes import Shape
 from lab.admin_socket import ask
 from lab.processes import find
 from lab.waiting import wait_until
+from tests.lab.ceph.cluster import Ceph
 
 POOL = "images"
 SNAP = "snap"
@@ -46,32 +48,15 @@ class Source:
     allocated: int
 
 
-class Cluster:
+class Cluster(Ceph):
     """One cluster of a lab."""
 
-    def __init__(self, name: str, told: Mapping[str, str]) -> None:
+    def __init__(self, name: str, told: Mapping[str, Any]) -> None:
+        # Cleaning waits for a busy disk; what is timed has the lab's own bounds.
+        super().__init__(told, rados_osd_op_timeout="60")
         self.name = name
-        self.fsid = told["fsid"]
-        self.conf = told["conf"]
         self._folder = Path(self.conf).parents[1]
-        self._admin = rados.Rados(
-            name="client.admin",
-            conffile=self.conf,
-            # Cleaning waits for a busy disk; what is timed has the lab's own bounds.
-            conf={"keyring": told["admin_keyring"], "rados_osd_op_timeout": "60"},
-        )
-        self._admin.connect()
         self._ignored: set[str] = set()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._admin.shutdown()
-
-    @contextmanager
-    def pool(self, name: str = POOL) -> Iterator[rados.Ioctx]:
-        """Give a pool."""
-        with closing(self._admin.open_ioctx(name)) as pool:
-            yield pool
 
     def url(self, image: str) -> str:
         """Return an image's location as Glance writes it."""
@@ -80,7 +65,7 @@ class Cluster:
     def make(self, shape: Shape) -> Source:
         """Make an image with random data and holes, thin, as a clone source."""
         image, digest, end = new_id(), hashlib.sha512(), 0
-        with self.pool() as pool:
+        with self.pool(POOL) as pool:
             rbd.RBD().create(pool, image, shape.size, order=_ORDER)
             with rbd.Image(pool, image) as opened:
                 for offset in shape.offsets():
@@ -98,7 +83,7 @@ class Cluster:
         """Make an image with the same bytes."""
         image = new_id()
         with (
-            self.pool() as pool,
+            self.pool(POOL) as pool,
             rbd.Image(pool, source.image, snapshot=SNAP, read_only=True) as opened,
         ):
             opened.deep_copy(pool, image, order=_ORDER)
@@ -107,7 +92,7 @@ class Cluster:
     def allocated(self, image: str) -> int:
         """Return the bytes of an image that take room: each object to its end."""
         found: list[int] = []
-        with self.pool() as pool:
+        with self.pool(POOL) as pool:
             try:
                 with rbd.Image(pool, image, read_only=True) as opened:
                     opened.diff_iterate(
@@ -116,17 +101,6 @@ class Cluster:
             except rbd.ImageNotFound:
                 return 0
         return sum(found)
-
-    def drop(self, image: str, where: str = POOL) -> None:
-        """Remove an image and its snapshots; absent is fine."""
-        with self.pool(where) as pool:
-            with suppress(rbd.ImageNotFound), rbd.Image(pool, image) as opened:
-                for snap in opened.list_snaps():
-                    if opened.is_protected_snap(snap["name"]):
-                        opened.unprotect_snap(snap["name"])
-                    opened.remove_snap(snap["name"])
-            with suppress(rbd.ImageNotFound):
-                rbd.RBD().remove(pool, image)
 
     @contextmanager
     def trimming_at_once(self) -> Iterator[None]:
@@ -139,7 +113,7 @@ class Cluster:
 
     def _configure(self, prefix: str, **more: str) -> None:
         command = {"prefix": prefix, "who": "osd", "name": _PAUSE, **more}
-        code, _, said = self._admin.mon_command(json.dumps(command), b"")
+        code, _, said = self._client.mon_command(json.dumps(command), b"")
         if code:
             raise RuntimeError(f"{self.name}: {prefix} {_PAUSE}: {said}")
 
@@ -157,14 +131,14 @@ class Cluster:
 
     def _strays(self) -> set[str]:
         """Return the prefixes of objects that are no image's."""
-        with self.pool() as pool:
+        with self.pool(POOL) as pool:
             names = [each.key.split(".") for each in pool.list_objects()]
         has = {name[1] for name in names if name[0] == "rbd_header"}
         return {name[1] for name in names if name[0] == "rbd_data"} - has
 
     def sweep(self) -> None:
         """Remove what this run and killed ones have left."""
-        with self.pool() as pool:
+        with self.pool(POOL) as pool:
             for name in rbd.RBD().list(pool):
                 if _OURS in name:
                     self._sweep_image(pool, name)
@@ -176,7 +150,7 @@ class Cluster:
         def is_gone() -> bool:
             try:
                 _roll_back(pool, name)
-                self.drop(name)
+                self.drop(POOL, name)
             except (rbd.ImageBusy, rbd.ReadOnlyImage):
                 return False
             return True

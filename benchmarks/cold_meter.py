@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.cold_clusters import Cluster, Source, cpu_of
+from benchmarks.cold_clusters import POOL, Cluster, Source, cpu_of
 from benchmarks.cold_figures import Effort
 
 _FORGET_PEAK = "5"
@@ -58,7 +58,7 @@ class Meter:
         )
         if method.forget:
             method.forget(what)
-        self._target.drop(what.image)
+        self._target.drop(POOL, what.image)
         self._target.settle()
         return effort
 

@@ -111,7 +111,7 @@ def _folder(folder: Path) -> Iterator[Path]:
 @contextmanager
 def _disk(cluster: Cluster) -> Iterator[None]:
     """Give a disk that is written all over."""
-    cluster.drop(_DISK, _POOL)
+    cluster.drop(_POOL, _DISK)
     with cluster.pool(_POOL) as pool:
         rbd.RBD().create(pool, _DISK, _DISK_BYTES)
         with rbd.Image(pool, _DISK) as opened:
@@ -120,7 +120,7 @@ def _disk(cluster: Cluster) -> Iterator[None]:
     try:
         yield
     finally:
-        cluster.drop(_DISK, _POOL)
+        cluster.drop(_POOL, _DISK)
 
 
 def _boot(folder: Path, boot: Path) -> tuple[Path, Path]:

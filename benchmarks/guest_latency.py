@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from benchmarks.cold import LAB, clusters, machine, say
-from benchmarks.cold_clusters import Cluster, Source
+from benchmarks.cold_clusters import POOL, Cluster, Source
 from benchmarks.cold_figures import MIB, turned
 from benchmarks.cold_glances import CopyingGlance
 from benchmarks.cold_ours import ours
@@ -78,7 +78,7 @@ def loads(
     target = pair[1]
 
     def drop(what: Source) -> None:
-        target.drop(what.image)
+        target.drop(POOL, what.image)
 
     yield Load(_NOTHING, lambda _: None, lambda _: None)
     glance = CopyingGlance(LAB, "guests")
@@ -127,7 +127,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Felt]:
     with ExitStack() as stack:
         pair = stack.enter_context(clusters())
         source = pair[0].make(HALF)
-        stack.callback(pair[0].drop, source.image)
+        stack.callback(pair[0].drop, POOL, source.image)
         every = [
             load
             for load in loads(pair, source, stack)

@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from statistics import median
 
 from benchmarks.cold import machine, opened, say
-from benchmarks.cold_clusters import Cluster, Source
+from benchmarks.cold_clusters import POOL, Cluster, Source
 from benchmarks.cold_figures import MIB, Effort, medians, turned
 from benchmarks.cold_glances import CENTRAL, EDGE, CopyingGlance
 from benchmarks.cold_meter import Meter, Method, is_wanted
@@ -150,7 +150,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, dict[str, float]]:
             if name in chosen.shape:
                 source = pair[0].make(shape)
                 found[name] = measure_shape(chosen, made, pair, source)
-                pair[0].drop(source.image)
+                pair[0].drop(POOL, source.image)
     return found
 
 

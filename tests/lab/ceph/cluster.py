@@ -3,7 +3,7 @@
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -23,14 +23,22 @@ _UNDO = {"stop": "start", "kill": "start", "pause": "resume"}
 class Ceph:
     """A cluster of the lab, asked as its administrator."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
+    def __init__(self, told: Mapping[str, Any], **options: str) -> None:
+        """Connect.
+
+        Args:
+            told: What lab.json says of it.
+            options: Of this connection, beside those of a compute host.
+        """
         self.fsid: str = told["fsid"]
         self.conf: str = told["conf"]
         self.monitors: str = told["mon_host"]
         self.keyrings: dict[str, str] = told["keyrings"]
         self.keyring: str = told["admin_keyring"]
         self._client = rados.Rados(
-            name="client.admin", conffile=self.conf, conf={"keyring": self.keyring}
+            name="client.admin",
+            conffile=self.conf,
+            conf={"keyring": self.keyring, **options},
         )
         self._client.connect()
 
