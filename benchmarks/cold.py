@@ -134,13 +134,17 @@ def methods(
     ]
 
 
+def left_out(shape: Shape, *, thorough: bool) -> set[str]:
+    """Return the methods that take too long with an image."""
+    return _LEFT_OUT.get(shape, set()) if not thorough else set()
+
+
 def rounds(
     shape: Shape, every: Sequence[Method], number: int, *, thorough: bool
 ) -> Iterator[list[Method]]:
     """Yield what is run in each round, and in which order."""
-    none: set[str] = set()
-    skipped = none if thorough else _LEFT_OUT.get(shape, none)
-    once = none if thorough else _ONCE.get(shape, none)
+    skipped = left_out(shape, thorough=thorough)
+    once = _ONCE.get(shape, set()) if not thorough else set()
     for each in range(number):
         left = skipped | once if each else skipped
         yield turned([method for method in every if method.name not in left], each)
@@ -195,7 +199,9 @@ def measure(chosen: argparse.Namespace) -> dict[str, float | None]:
         for name in chosen.shape:
             shape = _SHAPES[name]
             order = rounds(shape, every, chosen.rounds, thorough=chosen.thorough)
-            with known(shape, pair[0], asked) as sources:
+            skipped = left_out(shape, thorough=chosen.thorough)
+            here = {each: asked[each] for each in asked if each not in skipped}
+            with known(shape, pair[0], here) as sources:
                 say(f"{shape.name}: round, method, seconds, load average")
                 samples = run_shape(sources, order, meter)
                 found.append(show(sources[""], samples, every))
