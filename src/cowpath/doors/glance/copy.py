@@ -152,6 +152,7 @@ class Copy:
                 all_or_none=order.all_or_none,
                 register=self._register,
                 unregister=self._unregister,
+                confirm=self._ledger.check_wanted,
             )
 
     def _register(self, store: StoreName, location: Location) -> None:

@@ -16,7 +16,7 @@ from oslo_db import api as oslo_db_api
 from oslo_db import exception as db_exception
 from oslo_log import log as logging
 
-from cowpath.core.errors import CopyError
+from cowpath.core.errors import ConflictError, CopyError
 from cowpath.core.model import Bytes, Image, Location, StoreName, image_id
 
 CONF = cfg.CONF
@@ -236,7 +236,7 @@ class Ledger:
         Raises:
             GoneError: The image was deleted.
         """
-        return properties(self.row()).get(LOCK) or ""
+        return _holder(self.row())
 
     def check_lock(self) -> None:
         """Be sure that the copy's task has the import lock.
@@ -245,12 +245,35 @@ class Ledger:
             GoneError: The image was deleted.
             PreemptedError: It has not.
         """
-        holder = self.holder()
+        self._check_lock(self.row())
+
+    def _check_lock(self, row: Row) -> None:
+        holder = _holder(row)
         if holder != self.task:
             raise PreemptedError(
                 f"the import lock of image {self.image} is no longer this task's but "
                 f"{f'task {holder} has it' if holder else 'gone'}: nothing of this "
                 f"copy is kept"
+            )
+
+    def check_wanted(self, store: str) -> None:
+        """Be sure that a copy may get its own name in a store, right before it does.
+
+        What lies there by that name is moved aside then: nobody but us may have put
+        it there.
+
+        Raises:
+            GoneError: The image was deleted.
+            PreemptedError: The lock is somebody else's by now.
+            ConflictError: The image has a location in the store.
+        """
+        row = self.row()
+        self._check_lock(row)
+        if has_location(row, store):
+            raise ConflictError(
+                f"somebody else listed image {self.image} in store {store} while it "
+                f"was copied there: theirs stays as it is, and nothing of this copy "
+                f"is kept"
             )
 
     def say(self, message: str) -> None:
@@ -356,6 +379,10 @@ def properties(row: Row) -> dict[str, str]:
     return {
         each["name"]: each["value"] for each in row["properties"] if not each["deleted"]
     }
+
+
+def _holder(row: Row) -> str:
+    return properties(row).get(LOCK) or ""
 
 
 def _locations(row: Row) -> list[Row]:
