@@ -170,6 +170,11 @@ class Copying:
         except (NotFoundError, UntrustedError):
             return False
 
+    def listed(self, image: Image, store: StoreName) -> None:
+        """Have a store know that Glance lists what was copied to it, if it is ours."""
+        if store in self.stores:
+            self.stores[store].listed(image)
+
     def forget(self, image: Image, store: StoreName) -> None:
         """Remove what an interrupted copy left, published or not.
 

@@ -247,15 +247,12 @@ class Copying:
         )
         return self.door.task(self.task)
 
-    def succeeds(self, *, lease_may_stay: bool = False) -> None:
+    def succeeds(self) -> None:
         """Check that it ends well, whole, and that nothing else is there."""
         told = self.over()
         assert told.status == "success", told
         self.door.is_whole(self.image, self.target)
-        if lease_may_stay:
-            self._strange |= {f"cowpath.copy.{self.image}"}
-        else:
-            assert not self.leased()
+        assert not self.leased()
         self.leaves_nothing()
         assert self.flags() == {}
 

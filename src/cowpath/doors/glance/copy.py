@@ -8,7 +8,7 @@ from oslo_db import exception as db_exception
 from oslo_log import log as logging
 
 from cowpath.core.errors import BusyError, CopyAbandonedError, CowpathError
-from cowpath.core.model import Location, StoreName
+from cowpath.core.model import Image, Location, StoreName
 from cowpath.doors.glance.here import Here
 from cowpath.doors.glance.later import Aftercare
 from cowpath.doors.glance.ledger import GoneError, Ledger, as_image, has_location
@@ -20,6 +20,9 @@ LOG = logging.getLogger(__name__)
 _BUSY_SECONDS = 20
 """More than the lease of a process that died."""
 _BUSY_PAUSE_SECONDS = 1
+
+_NOT_KEPT = CopyAbandonedError("a copy of the same request failed")
+"""What was listed before an interruption; nobody reads its words."""
 
 Outcome = Mapping[StoreName, Location | CowpathError]
 
@@ -118,13 +121,16 @@ class Copy:
         if image is None or self._ledger.is_scheduled_for_deletion():
             return
         for store in map(StoreName, order.stores):
-            try:
-                self._here.copying.forget(image, store)
-            except CowpathError as error:
-                LOG.warning(
-                    "Image %s: what its copy left in store %s is still there: %s",
-                    *(order.image, store, error),
-                )
+            self._forget(image, store)
+
+    def _forget(self, image: Image, store: StoreName) -> None:
+        try:
+            self._here.copying.forget(image, store)
+        except CowpathError as error:
+            LOG.warning(
+                "Image %s: what its copy left in store %s is still there: %s",
+                *(image.id, store, error),
+            )
 
     def _transferred(self, targets: list[StoreName]) -> Outcome:
         """Copy, again and again where somebody is still at a store.
@@ -156,12 +162,19 @@ class Copy:
             )
 
     def _register(self, store: StoreName, location: Location) -> None:
+        # Noted first: what is taken back after a kill is never too little.
+        self._held.note_listed([*self._held.order.listed, store])
         self._ledger.add(store, location)
         self._registered[store] = location
 
     def _unregister(self, store: StoreName, _location: Location) -> None:
         self._ledger.drop(store)
         self._registered.pop(store, None)
+        self._note_dropped(store)
+
+    def _note_dropped(self, store: str) -> None:
+        listed = self._held.order.listed
+        self._held.note_listed(each for each in listed if each != store)
 
     def refuse(self, error: CowpathError) -> None:
         """Bring a copy to its end that must not begin."""
@@ -185,8 +198,11 @@ class Copy:
             if isinstance(each, CowpathError)
         }
         try:
+            if self._ledger.holder() == order.task:
+                errors |= self._taken_back(errors)
             if self._ledger.holder() in {order.task, ""}:
                 self._ledger.settle(order.stores, culprits(errors))
+            self._mark_as_listed(errors)
         except GoneError as error:
             # That is why they failed, whatever they found missing.
             errors = {StoreName(each): error for each in order.stores}
@@ -195,6 +211,37 @@ class Copy:
         self._held.done()
         care = Aftercare(self._ledger, order, self._registered, self._here.copying)
         care.begin()
+
+    def _taken_back(
+        self, errors: Mapping[StoreName, CowpathError]
+    ) -> dict[StoreName, CowpathError]:
+        """Take back what was listed before an interruption, if all or none are asked.
+
+        What this process had listed, the verb itself has taken back.
+        """
+        order, why = self._held.order, _NOT_KEPT
+        if not (errors and order.all_or_none):
+            return {}
+        for store in map(StoreName, order.listed):
+            # In this order: what Glance lists is there.
+            self._ledger.drop(store)
+            self._forget(as_image(self._ledger.row()), store)
+            self._note_dropped(store)
+        return {StoreName(each): why for each in order.listed if each not in errors}
+
+    def _mark_as_listed(self, errors: Mapping[StoreName, CowpathError]) -> None:
+        """Have the stores know that Glance lists what an earlier process published."""
+        image, order = as_image(self._ledger.row()), self._held.order
+        for store in map(StoreName, order.stores):
+            if store in image.stores and store not in {*errors, *self._registered}:
+                try:
+                    self._here.copying.listed(image, store)
+                except CowpathError as error:
+                    LOG.warning(
+                        "Image %s: our mark stays on its copy in store %s, which does "
+                        "no harm while Glance lists it: %s",
+                        *(order.image, store, error),
+                    )
 
     def _finish_task(self, errors: Mapping[StoreName, CowpathError]) -> None:
         order = self._held.order

@@ -7,7 +7,7 @@ the kernel takes the lock back when that process dies, however it does.
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ class Order:
         stores: Where it is to go.
         all_or_none: Unless all get it none keeps it.
         tries: How often it was begun, without those that this process left itself.
+        listed: Those of the stores that Glance lists, or is about to, by this copy.
     """
 
     task: str
@@ -36,6 +37,7 @@ class Order:
     stores: tuple[str, ...]
     all_or_none: bool
     tries: int = 0
+    listed: tuple[str, ...] = ()
 
 
 class Held:
@@ -64,7 +66,14 @@ class Held:
 
     def count(self, tries: int) -> None:
         """Note how often it was begun."""
-        self.order = replace(self.order, tries=tries)
+        self._note(replace(self.order, tries=tries))
+
+    def note_listed(self, stores: Iterable[str]) -> None:
+        """Note where Glance lists the image by this copy."""
+        self._note(replace(self.order, listed=tuple(stores)))
+
+    def _note(self, order: Order) -> None:
+        self.order = order
         if self.is_noted:
             os.pwrite(self._descriptor, _text(self.order), 0)
             os.fsync(self._descriptor)
@@ -150,14 +159,19 @@ def _locked(path: Path, descriptor: int) -> Held | None:
 
 def _text(order: Order) -> bytes:
     """Return an order of one length: it is readable while it is overwritten."""
-    return json.dumps({**asdict(order), "tries": f"{order.tries:9}"}).encode()
+
+    def told(listed: Iterable[str]) -> bytes:
+        facts = {"listed": [*listed], "tries": f"{order.tries:9}"}
+        return json.dumps({**asdict(order), **facts}).encode()
+
+    return told(order.listed).ljust(len(told(order.stores)))
 
 
 def _order(text: bytes) -> Order | None:
     """Return what a file says; None where a disk lost it, for nobody can do it."""
     try:
         told = json.loads(text)
-        read = {"stores": tuple(told["stores"]), "tries": int(told["tries"])}
-        return Order(**{**told, **read})
+        lists = {name: tuple(told.get(name, ())) for name in ("stores", "listed")}
+        return Order(**{**told, **lists, "tries": int(told["tries"])})
     except (ValueError, TypeError, KeyError):
         return None
