@@ -149,6 +149,24 @@ def test_a_copy_outlives_its_glance(slow: Door, way: str) -> None:
     assert slow.files(image, "edge1") == [image]
 
 
+def test_what_waits_for_a_thread_outlives_its_glance(slow: Door) -> None:
+    """A copy is noted when it is asked for, not when it begins."""
+    bench, settings = slow.bench, (_SLOW, "wsgi.task_pool_threads=1")
+    slow.start(*settings)
+    images = [bench.upload(noise(_TO_COME)) for _ in range(2)]
+    tasks = {image: slow.ask(image, "edge1") for image in images}
+    slow.begun(tasks[images[0]])
+    assert slow.task(tasks[images[1]])["status"] == "pending"
+    assert len(slow.records) == 2
+    bench.service("glance", "kill")
+    slow.start(*settings)
+    for image, task in tasks.items():
+        assert slow.ended(image, task)["status"] == "success"
+        assert bench.tasks(image) == [(task, "success")]
+        assert bench.stores(image) == {"central", "edge1"}
+    bench.wait(lambda: slow.records == [], "the records' end")
+
+
 def test_two_processes_share_a_host(slow: Door) -> None:
     bench = slow.bench
     slow.start(SLOW, "lab.workers=2")

@@ -13,7 +13,7 @@ from cowpath.doors.glance.here import Here
 from cowpath.doors.glance.later import Aftercare
 from cowpath.doors.glance.ledger import GoneError, Ledger, as_image, has_location
 from cowpath.doors.glance.progress import Progress, SuspendedError
-from cowpath.doors.glance.records import Held
+from cowpath.doors.glance.records import Held, Order
 
 LOG = logging.getLogger(__name__)
 
@@ -44,6 +44,11 @@ class Copy:
         self._tasks = tasks
         self._here = here
         self._registered: dict[StoreName, Location] = {}
+
+    @property
+    def order(self) -> Order:
+        """Return what is to be done."""
+        return self._held.order
 
     def run(self) -> None:
         """Copy, and bring the task and the image's properties to their end.

@@ -52,9 +52,14 @@ def application() -> Any:
 
 
 def install() -> None:
-    """Have Glance's engine, which looks it up by name, find our flow."""
+    """Have Glance's engine, which looks it up by name, find our flow.
+
+    And have its repository of tasks note the copies that wait for their turn.
+    """
     flows: Any = import_module("glance.async_.flows.api_image_import")
     flows.get_flow = import_module(f"{_ROOM}.flow").replacing(flows.get_flow)
+    tasks: Any = import_module("glance.db").TaskRepo
+    tasks.add = import_module(f"{_ROOM}.admission").noting(tasks.add)
 
 
 def _begin() -> None:

@@ -84,11 +84,34 @@ class Records:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._accepted: dict[str, Held] = {}
+
+    def accept(self, order: Order) -> None:
+        """Note an order that this process will begin with, as soon as it can."""
+        # Why it cannot be noted is said when it begins.
+        with suppress(OSError):
+            self._accepted[order.task] = self._hold(order)
+
+    def decline(self, order: Order) -> None:
+        """Forget an order that was accepted, and is not done by us."""
+        held = self._accepted.pop(order.task, None)
+        if held is not None:
+            held.done()
+
+    def accepted(self) -> Iterator[Held]:
+        """Yield each order that this process has accepted, and not begun."""
+        yield from tuple(self._accepted.values())
+
+    def release(self, order: Order) -> None:
+        """Let whoever looks next find an order that was accepted."""
+        held = self._accepted.pop(order.task, None)
+        if held is not None:
+            held.leave()
 
     def begin(self, order: Order) -> Held:
         """Note an order that this process begins with, if it can be noted."""
         try:
-            return self._hold(order)
+            return self._accepted.pop(order.task, None) or self._hold(order)
         except OSError as error:
             LOG.warning(
                 "Task %s: its copy of image %s is not gone on with if this process is "

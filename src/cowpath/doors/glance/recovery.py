@@ -10,10 +10,12 @@ from typing import Any
 
 from glance import context, gateway
 from glance.api import common
+from glance.common import exception
 from oslo_log import log as logging
 
 from cowpath.clock import SystemClock
-from cowpath.core.errors import CopyError
+from cowpath.core.errors import CopyError, CowpathError
+from cowpath.doors.glance.admission import admit
 from cowpath.doors.glance.copy import Copy
 from cowpath.doors.glance.here import Here, here
 from cowpath.doors.glance.ledger import GoneError, Ledger
@@ -26,6 +28,7 @@ _TAKEN = CopyError(
     "glance-api was killed during the copy, and somebody else ended its task or took "
     "its lock since: ask for the copy again"
 )
+_RUNNING = {"pending", "processing"}
 _MOST_TRIES = 3
 
 _GIVEN_UP = CopyError(
@@ -56,10 +59,19 @@ def _spawn(work: Callable[[], None]) -> None:
 
 def take_up(site: Here, spawn: Callable[[Callable[[], None]], None]) -> None:
     """Go on with what nobody is at, or bring it to an end."""
+    _release_ended(site)
     tasks = None
     for held in site.records.left_behind():
         tasks = tasks or gateway.Gateway().get_task_repo(context.get_admin_context())
         _Interrupted(held, tasks, site).take_up(spawn)
+
+
+def _release_ended(site: Here) -> None:
+    """Let go of what waited for a thread of Glance's, and was ended before our turn."""
+    for held in site.records.accepted():
+        status = Ledger(held.order.image, held.order.task).task_status()
+        if status not in _RUNNING:
+            site.records.release(held.order)
 
 
 class _Interrupted:
@@ -87,7 +99,7 @@ class _Interrupted:
             self._copy.forget()
             self._copy.refuse(error)
             return
-        running = status in {"pending", "processing"}
+        running = status in _RUNNING
         if holder != order.task and not running:
             self._held.done()
         elif holder != order.task or not running:
@@ -101,12 +113,22 @@ class _Interrupted:
 
     def _go_on(self, status: str, spawn: Callable[[Callable[[], None]], None]) -> None:
         order = self._held.order
+        task = self._tasks.get(order.task)
         if status == "pending":
-            task = self._tasks.get(order.task)
             task.begin_processing()
             self._tasks.save(task)
+        if not order.tries and not self._is_admitted(task.owner):
+            return
         LOG.warning(
             "Task %s: going on with the copy of image %s to %s, which was interrupted",
             *(order.task, order.image, ", ".join(order.stores)),
         )
         spawn(self._copy.run)
+
+    def _is_admitted(self, project: str) -> bool:
+        """Ask for what was not asked for yet: it may have waited for a thread."""
+        try:
+            admit(self._copy, self._ledger, context.get_admin_context(), project)
+        except (CowpathError, exception.LimitExceeded):
+            return False
+        return True

@@ -49,6 +49,7 @@ SEAMS = (
     Seam(_DB, "task_update", ("context", "task_id", "values")),
     Seam("glance.db", "get_api"),
     Seam("glance.context", "get_admin_context"),
+    Seam("glance.db", "TaskRepo.add", ("self", "task")),
     Seam("glance.gateway", "Gateway.get_task_repo", ("self", "context")),
     Seam("glance.common.crypt", "urlsafe_encrypt", ("key", "plaintext")),
     Seam("glance.common.crypt", "urlsafe_decrypt", ("key", "ciphertext")),
