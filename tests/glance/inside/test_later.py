@@ -1,5 +1,7 @@
 """What a user's change takes back that overtook a copy is mended afterwards."""
 
+import os
+
 import pytest
 from oslo_config import cfg
 
@@ -122,3 +124,16 @@ def test_urls_are_encrypted_where_glance_s_are(world: World) -> None:
         if each["metadata"]["store"] == "edge1"
     ]
     assert "edge1" not in kept
+
+
+def test_a_store_that_could_not_be_told_is_told_later(
+    world: World, copied: tuple[str, str]
+) -> None:
+    """That Glance lists what a process that was killed had published there."""
+    image, task = copied
+    file = world.folder / "edge1" / image
+    os.setxattr(file, "user.cowpath.copy", b"anything")
+    order = Order(task, image, ("edge1",), all_or_none=True)
+    ledger = world.ledger(*copied)
+    assert Aftercare(ledger, order, {}, here().copying).look()
+    assert os.listxattr(file) == []

@@ -7,10 +7,16 @@ from glance.common import exception
 from oslo_db import exception as db_exception
 from oslo_log import log as logging
 
-from cowpath.core.errors import BusyError, CopyAbandonedError, CowpathError
+from cowpath.core.errors import (
+    BusyError,
+    CopyAbandonedError,
+    CowpathError,
+    UnavailableError,
+)
 from cowpath.core.model import Image, Location, StoreName
+from cowpath.doors.glance.drafts import Kept
 from cowpath.doors.glance.here import Here
-from cowpath.doors.glance.later import Aftercare
+from cowpath.doors.glance.later import Aftercare, mark_as_listed
 from cowpath.doors.glance.ledger import GoneError, Ledger, as_image, has_location
 from cowpath.doors.glance.progress import Progress, SuspendedError
 from cowpath.doors.glance.records import Held, Order
@@ -23,6 +29,8 @@ _BUSY_PAUSE_SECONDS = 1
 
 _NOT_KEPT = CopyAbandonedError("a copy of the same request failed")
 """What was listed before an interruption; nobody reads its words."""
+
+_DRAFT_MAY_STAY = (UnavailableError, CopyAbandonedError, GoneError)
 
 Outcome = Mapping[StoreName, Location | CowpathError]
 
@@ -132,6 +140,7 @@ class Copy:
         try:
             self._here.copying.forget(image, store)
         except CowpathError as error:
+            self._here.drafts.note(Kept(image.id, store, image.size or 0))
             LOG.warning(
                 "Image %s: what its copy left in store %s is still there: %s",
                 *(image.id, store, error),
@@ -211,6 +220,7 @@ class Copy:
         except GoneError as error:
             # That is why they failed, whatever they found missing.
             errors = {StoreName(each): error for each in order.stores}
+        self._note_drafts(errors)
         self._finish_task(errors)
         self._ledger.unlock()
         self._held.done()
@@ -236,17 +246,20 @@ class Copy:
 
     def _mark_as_listed(self, errors: Mapping[StoreName, CowpathError]) -> None:
         """Have the stores know that Glance lists what an earlier process published."""
-        image, order = as_image(self._ledger.row()), self._held.order
+        image = as_image(self._ledger.row())
+        told = {*map(StoreName, self._held.order.stores)} & image.stores
+        others = told - {*errors, *self._registered}
+        mark_as_listed(self._here.copying, image, others)
+
+    def _note_drafts(self, errors: Mapping[StoreName, CowpathError]) -> None:
+        """Note where drafts may stay, for the next copy or until the image is gone."""
+        order, drafts = self._held.order, self._here.drafts
+        image = self._ledger.last_known()
         for store in map(StoreName, order.stores):
-            if store in image.stores and store not in {*errors, *self._registered}:
-                try:
-                    self._here.copying.listed(image, store)
-                except CowpathError as error:
-                    LOG.warning(
-                        "Image %s: our mark stays on its copy in store %s, which does "
-                        "no harm while Glance lists it: %s",
-                        *(order.image, store, error),
-                    )
+            if isinstance(errors.get(store), _DRAFT_MAY_STAY):
+                drafts.note(Kept(order.image, store, (image and image.size) or 0))
+            elif store not in errors:
+                drafts.drop(order.image, store)
 
     def _finish_task(self, errors: Mapping[StoreName, CowpathError]) -> None:
         order = self._held.order

@@ -16,6 +16,7 @@ from cowpath.core.errors import ConfigError
 from cowpath.core.model import StoreName
 from cowpath.core.ports import Clock
 from cowpath.doors.glance.backends import names, stores
+from cowpath.doors.glance.drafts import Drafts
 from cowpath.doors.glance.files import read_by_glance
 from cowpath.doors.glance.progress import Watch
 from cowpath.doors.glance.records import Records
@@ -42,6 +43,7 @@ class Here:
         stores: What those are made of that we copy between.
         copying: The verb, and the stores that it works on.
         records: Which copies run on this host.
+        drafts: What copies of this host left in stores.
         watch: Whom the verb tells how far it is.
     """
 
@@ -49,6 +51,7 @@ class Here:
     stores: Mapping[StoreName, CopyStore]
     copying: Copying
     records: Records
+    drafts: Drafts
     watch: Watch
     clock: Clock
 
@@ -103,6 +106,7 @@ def _made(settings: CopySettings, found: Mapping[StoreName, CopyStore]) -> Here:
         found,
         copying(found, settings, watch),
         Records(_folder(settings)),
+        Drafts(_folder(settings)),
         watch,
         SystemClock(),
     )

@@ -7,13 +7,14 @@ that, so what came of it is mended.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import glance_store
 from oslo_log import log as logging
 
-from cowpath.core.model import Location, Seconds, StoreName
+from cowpath.core.errors import CowpathError
+from cowpath.core.model import Image, Location, Seconds, StoreName
 from cowpath.doors.glance.ledger import (
     LOCK,
     GoneError,
@@ -43,8 +44,16 @@ class Aftercare:
         added: Mapping[StoreName, Location],
         copying: Copying,
     ) -> None:
+        """Know what to look at; nothing is done yet.
+
+        Args:
+            ledger: What Glance knows of the image.
+            order: What was asked for.
+            added: The locations that this process has added.
+            copying: The stores.
+        """
         self._ledger = ledger
-        self._asked = {*order.stores}
+        self._asked = {StoreName(each) for each in order.stores}
         self._added = dict(added)
         self._copying = copying
         self._after = list(_AFTER)
@@ -80,7 +89,14 @@ class Aftercare:
         for store, location in self._added.items():
             if not has_location(row, store):
                 self._mend(row, store, location)
+        self._mark_as_listed(row)
         return True
+
+    def _mark_as_listed(self, row: Row) -> None:
+        """Tell the stores again: one may have been away, or waited for a dead lease."""
+        image = as_image(row)
+        told = self._asked & image.stores - self._added.keys()
+        mark_as_listed(self._copying, image, told)
 
     def _mend(self, row: Row, store: StoreName, location: Location) -> None:
         # Where Glance removed the location on purpose, it removed the bytes before, or
@@ -112,3 +128,16 @@ class Aftercare:
     @property
     def _image(self) -> str:
         return self._ledger.image
+
+
+def mark_as_listed(copying: Copying, image: Image, stores: Iterable[StoreName]) -> None:
+    """Have stores know that Glance lists what a process that is dead published."""
+    for store in stores:
+        try:
+            copying.listed(image, store)
+        except CowpathError as error:
+            LOG.warning(
+                "Image %s: our mark stays on its copy in store %s, which does no harm "
+                "while Glance lists it: %s",
+                *(image.id, store, error),
+            )

@@ -17,6 +17,7 @@ from cowpath.clock import SystemClock
 from cowpath.core.errors import CopyError, CowpathError
 from cowpath.doors.glance.admission import admit
 from cowpath.doors.glance.copy import Copy
+from cowpath.doors.glance.drafts import forget_unowned
 from cowpath.doors.glance.here import Here, here
 from cowpath.doors.glance.ledger import GoneError, Ledger
 from cowpath.doors.glance.records import Held
@@ -29,6 +30,7 @@ _TAKEN = CopyError(
     "its lock since: ask for the copy again"
 )
 _RUNNING = {"pending", "processing"}
+_ENDED = {"success", "failure"}
 _MOST_TRIES = 3
 
 _GIVEN_UP = CopyError(
@@ -64,13 +66,15 @@ def take_up(site: Here, spawn: Callable[[Callable[[], None]], None]) -> None:
     for held in site.records.left_behind():
         tasks = tasks or gateway.Gateway().get_task_repo(context.get_admin_context())
         _Interrupted(held, tasks, site).take_up(spawn)
+    forget_unowned(site.drafts, site.copying)
 
 
 def _release_ended(site: Here) -> None:
     """Let go of what waited for a thread of Glance's, and was ended before our turn."""
     for held in site.records.accepted():
         status = Ledger(held.order.image, held.order.task).task_status()
-        if status not in _RUNNING:
+        # One that is not there yet is about to be: its request is not over.
+        if status in _ENDED:
             site.records.release(held.order)
 
 
