@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -165,6 +165,68 @@ def test_what_waits_for_a_thread_outlives_its_glance(slow: Door) -> None:
         assert bench.tasks(image) == [(task, "success")]
         assert bench.stores(image) == {"central", "edge1"}
     bench.wait(lambda: slow.records == [], "the records' end")
+
+
+def test_a_gunicorn_that_preloads_goes_on_in_its_worker(slow: Door) -> None:
+    """Its threads do not come along with a fork; those of the master are of no use."""
+    bench = slow.bench
+    image = bench.upload(noise(_TO_COME))
+    task = slow.ask(image, "edge1")
+    slow.begun(task)
+    bench.service("glance", "kill")
+    with _preloading(bench) as master:
+        bench.wait(lambda: _answers(bench), "its first answer")
+        bench.wait(lambda: _was_forked(bench, master), "the worker's own look")
+        bench.wait(lambda: bool(_at_it(slow.records[0])), "whoever goes on")
+        assert master not in _at_it(slow.records[0])
+        assert slow.ended(image, task)["status"] == "success"
+        assert bench.tasks(image) == [(task, "success")]
+
+
+@contextmanager
+def _preloading(bench: Bench) -> Iterator[int]:
+    """Serve as the lab does, but load the application before the worker is forked."""
+    checkout = Path(__file__).parents[2]
+    home = Path(bench.lab["glance"]["config_dir"]).parent
+    config, gunicorn = home / "gunicorn.conf.py", "lab/run/cache/glance-venv/bin"
+    with (home / "gunicorn.log").open("a") as log:
+        master = subprocess.Popen(
+            [checkout / gunicorn / "gunicorn", "--config", config, "--preload"],
+            cwd=home,
+            env={
+                **os.environ,
+                "OS_GLANCE_CONFIG_DIR": str(home / "etc"),
+                "PYTHONPATH": str(checkout / "lab/glance_site"),
+            },
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield master.pid
+    finally:
+        bench.service("glance", "kill")
+        master.wait()
+
+
+def _answers(bench: Bench) -> bool:
+    with suppress(OSError):
+        return bool(bench.ask("GET", "/v2/images?limit=1"))
+    return False
+
+
+def _was_forked(bench: Bench, master: int) -> bool:
+    log = Path(bench.lab["glance"]["log"]).read_text()
+    return f"was loaded by process {master}, from which this one was forked" in log
+
+
+def _at_it(record: Path) -> set[int]:
+    """Return the processes that have a copy's record open."""
+    found = set()
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if link.readlink() == record:
+                found.add(int(link.parts[2]))
+    return found
 
 
 def test_two_processes_share_a_host(slow: Door) -> None:

@@ -32,6 +32,8 @@ _ELSEWHERE = Path("/var/lib/glance/cowpath")
 
 _lock = threading.Lock()
 _known: dict[tuple[object, ...], "Here"] = {}
+_parents: list[object] = []
+"""What a process has from the one that it was forked from: closing it would hang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,12 @@ def here() -> Here:
         if key not in _known:
             _known[key] = _made(settings, found)
         return _known[key]
+
+
+def forget() -> None:
+    """Have this process make its own, not those of the one it was forked from."""
+    _parents.append({**_known})
+    _known.clear()
 
 
 @cache

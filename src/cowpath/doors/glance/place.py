@@ -46,9 +46,8 @@ def application() -> Any:
             "of Cowpath copies images in it",
             differs,
         )
-    else:
-        _begin()
-    return glances
+        return glances
+    return _serving(glances)
 
 
 def install() -> None:
@@ -62,11 +61,14 @@ def install() -> None:
     tasks.add = import_module(f"{_ROOM}.admission").noting(tasks.add)
 
 
-def _begin() -> None:
+def _serving(glances: Any) -> Any:
     install()
-    site = import_module(f"{_ROOM}.here").here()
-    import_module(f"{_ROOM}.recovery").begin()
+    here, recovery, workers = (
+        import_module(f"{_ROOM}.{name}") for name in ("here", "recovery", "workers")
+    )
+    site = here.here()
     LOG.info(
         "Cowpath copies images between %s; %s is proved of each copy",
         *(", ".join(sorted(site.copying.stores)), site.settings.verify.value),
     )
+    return workers.Serving(glances, recovery.look_on, here.forget)

@@ -4,7 +4,6 @@ Their tasks, and Glance's lock, are as they were; nobody else would touch them f
 hour. Looked for at the start and, for those of other processes, every minute.
 """
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -39,12 +38,8 @@ _GIVEN_UP = CopyError(
 )
 
 
-def begin() -> None:
-    """Look for such copies from now on, in a thread of its own."""
-    threading.Thread(target=_look_on, name="cowpath-recovery", daemon=True).start()
-
-
-def _look_on() -> None:
+def look_on() -> None:
+    """Look for such copies from now on, until this process ends."""
     clock = SystemClock()
     while not Here.is_stopping():
         try:
