@@ -114,6 +114,7 @@ def admit(copy: Copy, ledger: Ledger, context: Any, project: str) -> None:
     """
     try:
         ledger.begin(copy.order.stores)
+        copy.notices.updated()
         _check_quota(ledger, context, project)
     except Exception as error:
         _refuse(copy, error)

@@ -18,6 +18,7 @@ from cowpath.doors.glance.drafts import Kept
 from cowpath.doors.glance.here import Here
 from cowpath.doors.glance.later import Aftercare, mark_as_listed
 from cowpath.doors.glance.ledger import GoneError, Ledger, as_image, has_location
+from cowpath.doors.glance.notices import Notices
 from cowpath.doors.glance.progress import Progress, SuspendedError
 from cowpath.doors.glance.records import Held, Order
 
@@ -36,7 +37,11 @@ Outcome = Mapping[StoreName, Location | CowpathError]
 
 
 class Copy:
-    """A copy that Glance was asked for, from its first byte to the lock's return."""
+    """A copy that Glance was asked for, from its first byte to the lock's return.
+
+    Attributes:
+        notices: Tells others of it.
+    """
 
     def __init__(self, held: Held, ledger: Ledger, tasks: Any, here: Here) -> None:
         """Know what to do; nothing is done yet.
@@ -51,6 +56,7 @@ class Copy:
         self._ledger = ledger
         self._tasks = tasks
         self._here = here
+        self.notices = Notices(held.order.image)
         self._registered: dict[StoreName, Location] = {}
 
     @property
@@ -152,6 +158,8 @@ class Copy:
         Such as a process that was killed, whose lease lasts a while, or a copy whose
         lock was taken over, which notices that with its next message.
         """
+        for store in targets:
+            self.notices.copying(store)
         clock = self._here.clock
         until = clock.now() + _BUSY_SECONDS
         outcome = dict(self._transferred_once(targets))
@@ -180,6 +188,7 @@ class Copy:
         self._held.note_listed([*self._held.order.listed, store])
         self._ledger.add(store, location)
         self._registered[store] = location
+        self.notices.copied()
 
     def _unregister(self, store: StoreName, _location: Location) -> None:
         self._ledger.drop(store)
@@ -221,6 +230,7 @@ class Copy:
             # That is why they failed, whatever they found missing.
             errors = {StoreName(each): error for each in order.stores}
         self._note_drafts(errors)
+        self._notify(errors)
         self._finish_task(errors)
         self._ledger.unlock()
         self._held.done()
@@ -260,6 +270,12 @@ class Copy:
                 drafts.note(Kept(order.image, store, (image and image.size) or 0))
             elif store not in errors:
                 drafts.drop(order.image, store)
+
+    def _notify(self, errors: Mapping[StoreName, CowpathError]) -> None:
+        for store in sorted(culprits(errors)):
+            self.notices.failed(str(errors[StoreName(store)]))
+        if errors:
+            self.notices.updated()
 
     def _finish_task(self, errors: Mapping[StoreName, CowpathError]) -> None:
         order = self._held.order
