@@ -17,6 +17,7 @@ from oslo_log import log as logging
 LOG = logging.getLogger(__name__)
 
 _SUFFIX = ".copy"
+_NEW = ".new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,23 +122,25 @@ class Records:
             return Held(self._path(order), -1, order)
 
     def _hold(self, order: Order) -> Held:
-        self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        # A parent that is not there may be a filesystem that is not mounted yet: what
+        # is noted below its mount point would be out of sight afterwards.
+        self._folder.mkdir(mode=0o750, exist_ok=True)
         path = self._path(order)
-        new = path.with_suffix(".new")
-        descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640)
+        new = path.with_suffix(_NEW)
+        descriptor = _made(new)
         try:
-            # Locked before it has its name: nobody finds it without a holder.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             os.write(descriptor, _text(order))
             os.fsync(descriptor)
             new.replace(path)
         except BaseException:
+            new.unlink(missing_ok=True)
             os.close(descriptor)
             raise
         return Held(path, descriptor, order)
 
     def left_behind(self) -> Iterator[Held]:
         """Yield each order that nobody is at, held from now on."""
+        self._tidy()
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             held = None
             with suppress(FileNotFoundError):
@@ -145,8 +148,41 @@ class Records:
             if held is not None:
                 yield held
 
+    def _tidy(self) -> None:
+        """Remove what a process has left that was killed before it had noted all."""
+        for path in self._folder.glob(f"*{_NEW}"):
+            with suppress(OSError):
+                descriptor = os.open(path, os.O_RDWR)
+                try:
+                    if _is_alone(descriptor, path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                        path.unlink()
+                finally:
+                    os.close(descriptor)
+
     def _path(self, order: Order) -> Path:
         return self._folder / f"{order.task}{_SUFFIX}"
+
+
+def _made(path: Path) -> int:
+    """Return a new file, locked before it has its name: nobody finds it without."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640)
+        try:
+            if _is_alone(descriptor, path, fcntl.LOCK_EX):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        # Somebody has just removed it as one that nobody is at.
+        os.close(descriptor)
+
+
+def _is_alone(descriptor: int, path: Path, how: int) -> bool:
+    """Lock a file; tell whether it is still the one of that name."""
+    fcntl.flock(descriptor, how)
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
 
 
 def _taken(path: Path) -> Held | None:
@@ -167,11 +203,10 @@ def _taken(path: Path) -> Held | None:
 
 def _locked(path: Path, descriptor: int) -> Held | None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Whoever had it may have ended it, or begun anew, since it was opened.
+        if not _is_alone(descriptor, path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            return None
     except BlockingIOError:
-        return None
-    # Whoever had it may have ended it, or begun anew, since it was opened.
-    if not os.path.samestat(os.fstat(descriptor), path.stat()):
         return None
     order = _order(os.pread(descriptor, 1 << 16, 0))
     if order is None:
