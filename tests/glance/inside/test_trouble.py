@@ -98,3 +98,16 @@ def test_who_is_still_at_a_store_is_waited_for(
         world.run(made)
     assert slept
     assert _is_whole(world, image, task)
+
+
+def test_a_source_with_other_bytes_is_named(world: World) -> None:
+    image = world.image()
+    path = world.folder / "central" / image
+    path.write_bytes(b"x" + CONTENT[1:])
+    task = world.task(image)
+    world.run(world.flow(image, task, "edge1"))
+    told = world.db.task_get(world.context, task)["message"]
+    assert told.startswith("Not copied to edge1: ")
+    assert f"{path}" in told
+    assert f"has other bytes of image {image}" in told
+    assert "check that store's health" in told
