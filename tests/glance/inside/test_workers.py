@@ -1,8 +1,6 @@
 """Processes that are forked after the application was loaded."""
 
 import os
-import sys
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +21,7 @@ class _Server:
             lambda: self.events.append("looks"),
             lambda: self.events.append("forgets"),
         )
+        self.application.begin()
 
     def ask(self) -> None:
         assert self.application("request", None) == ["request"]
@@ -85,14 +84,3 @@ def test_a_worker_that_was_forked_begins_with_its_first_request(
     assert server.run() == ["forgets", "looks"]
     server.ask()
     assert server.run() == ["forgets", "looks"]
-
-
-@pytest.mark.parametrize(("worker", "looks"), [(0, []), (1, ["looks"])])
-def test_uwsgi_s_master_does_not_look(
-    worker: int, looks: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It forks without telling Python."""
-    told = SimpleNamespace(worker_id=lambda: worker)
-    monkeypatch.setitem(sys.modules, "uwsgi", told)
-    server = _Server(monkeypatch)
-    assert server.run() == looks

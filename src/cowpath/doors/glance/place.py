@@ -71,4 +71,6 @@ def _serving(glances: Any) -> Any:
         "Cowpath copies images between %s; %s is proved of each copy",
         *(", ".join(sorted(site.copying.stores)), site.settings.verify.value),
     )
-    return workers.Serving(glances, recovery.look_on, here.forget)
+    made = workers.Serving(glances, recovery.look_on, here.forget)
+    made.begin()
+    return made

@@ -1,14 +1,13 @@
 """Which process serves requests: that one copies, and looks for what was interrupted.
 
-A server may load the application in one process and fork its workers from that
-(gunicorn --preload, uwsgi without --lazy-apps). Threads do not come along, and the
-process that has them serves nothing: then each worker begins with its first request.
+A server may load the application in one process and fork its workers from that, as
+gunicorn --preload does. Threads do not come along, and the process that has them
+serves nothing: then each worker begins with its first request.
 """
 
 import os
 import threading
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 from oslo_log import log as logging
@@ -27,7 +26,7 @@ class Serving:
     """A WSGI application that sees in which processes it is served."""
 
     def __init__(self, application: Any, look: Look, anew: Look) -> None:
-        """Begin in this process, unless it turns out to serve nothing.
+        """Know what to do; nothing is done yet.
 
         Args:
             application: Is served.
@@ -41,6 +40,10 @@ class Serving:
         self._lock = threading.Lock()
         self._served = threading.Event()
         self._forked = threading.Event()
+
+    def begin(self) -> None:
+        """Begin in this process, unless it turns out to serve nothing."""
+        self._process = os.getpid()
         os.register_at_fork(before=self._forked.set)
         _spawn(self._look_unless_master)
 
@@ -53,7 +56,7 @@ class Serving:
 
     def _look_unless_master(self) -> None:
         self._served.wait(_SETTLED)
-        if self._served.is_set() or not (self._forked.is_set() or _is_uwsgis_master()):
+        if self._served.is_set() or not self._forked.is_set():
             self._look()
 
     def _begin_in_worker(self) -> None:
@@ -65,8 +68,8 @@ class Serving:
         LOG.warning(
             "Cowpath was loaded by process %d, from which this one was forked: copies "
             "that were interrupted are gone on with from this first request on. Have "
-            "each worker load the application (gunicorn without --preload, uwsgi with "
-            "--lazy-apps), and they are gone on with at its start",
+            "each worker load the application (gunicorn without --preload), and they "
+            "are gone on with at its start",
             self._loader,
         )
         _spawn(self._look)
@@ -74,12 +77,3 @@ class Serving:
 
 def _spawn(work: Look) -> None:
     threading.Thread(target=work, name="cowpath-recovery", daemon=True).start()
-
-
-def _is_uwsgis_master() -> bool:
-    """Tell whether uwsgi's workers are forked from this; it calls nobody then."""
-    try:
-        uwsgi: Any = import_module("uwsgi")
-    except ImportError:
-        return False
-    return bool(uwsgi.worker_id() == 0)
