@@ -19,6 +19,7 @@ from cowpath.config import Config, load
 from cowpath.copying import CopySettings, CopyStore, FileImages
 from cowpath.core.errors import (
     ConflictError,
+    NoSpaceError,
     NotFoundError,
     UntrustedError,
 )
@@ -188,7 +189,8 @@ class Copying:
         if store in image.stores or store not in self.stores:
             return
         with (
-            suppress(ConflictError),
+            # A file store that is full begins no draft, and withdraws one.
+            suppress(ConflictError, NoSpaceError),
             self.stores[store].draft(image, self.terms) as draft,
         ):
             draft.discard()

@@ -76,7 +76,7 @@ class Door:
     @property
     def records(self) -> list[Path]:
         """Return which copies are noted as running."""
-        return [*self.bench.staged(".cowpath").glob("*")]
+        return [*self.bench.staged(".cowpath").glob("*.copy")]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """What copies leave in stores that do not answer, once its image is deleted."""
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -100,3 +102,28 @@ def test_what_somebody_else_has_put_there_stays(world: World, kept: str) -> None
     _look()
     assert theirs.read_bytes() == b"somebody else's"
     assert list(here().drafts.kept()) == []
+
+
+def test_it_goes_from_a_full_store_too(
+    world: World, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _delete(world, kept)
+    full = SimpleNamespace(f_bavail=0, f_frsize=4096)
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    _look()
+    assert _names(world.folder / "edge1") == []
+    assert list(here().drafts.kept()) == []
+
+
+def test_of_an_image_without_bytes_nothing_lies_anywhere(world: World) -> None:
+    """Nobody could look for it: a draft has its image's size."""
+    here().drafts.note(Kept(world.image(), EDGE, 0))
+    assert list(here().drafts.kept()) == []
+
+
+def test_a_note_that_is_not_whole_is_removed(world: World) -> None:
+    folder = world.folder / "os_glance_staging_store" / ".cowpath"
+    here().drafts.note(Kept(world.image(), EDGE, 1))
+    (folder / "half.draft").write_text('{"image": "')
+    assert len(list(here().drafts.kept())) == 1
+    assert not (folder / "half.draft").exists()

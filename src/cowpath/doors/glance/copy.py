@@ -266,8 +266,8 @@ class Copy:
         order, drafts = self._held.order, self._here.drafts
         image = self._ledger.last_known()
         for store in map(StoreName, order.stores):
-            if isinstance(errors.get(store), _DRAFT_MAY_STAY):
-                drafts.note(Kept(order.image, store, (image and image.size) or 0))
+            if image and isinstance(errors.get(store), _DRAFT_MAY_STAY):
+                drafts.note(Kept(order.image, store, image.size or 0))
             elif store not in errors:
                 drafts.drop(order.image, store)
 

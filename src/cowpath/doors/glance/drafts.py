@@ -13,7 +13,11 @@ from pathlib import Path
 
 from oslo_log import log as logging
 
-from cowpath.core.errors import ConflictError, CowpathError, UnavailableError
+from cowpath.core.errors import (
+    ConflictError,
+    CowpathError,
+    UnavailableError,
+)
 from cowpath.core.model import Bytes, Image, StoreName, image_id
 from cowpath.doors.glance.ledger import GoneError, Ledger
 from cowpath.wiring import Copying
@@ -49,7 +53,9 @@ class Drafts:
         self._folder = folder
 
     def note(self, kept: Kept) -> None:
-        """Note what stays in a store."""
+        """Note what stays in a store; nothing does of an image without bytes."""
+        if not kept.size:
+            return
         path = self._path(kept.image, kept.store)
         try:
             path.parent.mkdir(mode=0o750, exist_ok=True)
@@ -90,13 +96,12 @@ def forget_unowned(drafts: Drafts, copying: Copying) -> None:
         except CowpathError as error:
             if isinstance(error, UnavailableError):
                 away.add(kept.store)
-            stays = error.retryable or not isinstance(error, ConflictError)
             LOG.warning(
-                "Image %s was deleted, and what its copy left in store %s is still "
-                "there%s: %s",
-                *(kept.image, kept.store, ", for a while" if stays else "", error),
+                "Image %s was deleted, and what lies in store %s by its name is still "
+                "there: %s",
+                *(kept.image, kept.store, error),
             )
-            if stays:
+            if error.retryable or not isinstance(error, ConflictError):
                 continue
         drafts.drop(kept.image, kept.store)
 

@@ -71,7 +71,7 @@ class Held:
 
     def note_listed(self, stores: Iterable[str]) -> None:
         """Note where Glance lists the image by this copy."""
-        self._note(replace(self.order, listed=tuple(stores)))
+        self._note(replace(self.order, listed=tuple(dict.fromkeys(stores))))
 
     def _note(self, order: Order) -> None:
         self.order = order
