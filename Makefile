@@ -50,8 +50,10 @@ lab-test: test-quick test-files test-ceph  ## The tests on the real services, fi
 test-quick: $(BIN)/.synced
 	$(BIN)/pytest -q tests/contracts tests/doors
 
+# Without uWSGI and Apache its tests of them are skipped, and say so.
 test-files: packages $(BIN)/.synced
 	$(BIN)/python -m lab packages --for files --install
+	-@$(BIN)/python -m lab packages --for wsgi --install
 	$(BIN)/python -m lab up --kind files
 	$(BIN)/pytest -q $(SLOWEST) -m "lab and not soak" tests/lab; status=$$?; \
 	  $(BIN)/python -m lab down --kind files; exit $$status

@@ -141,11 +141,27 @@ _OPENSTACK = (
     _command("epmd", "rabbitmq-server"),
 )
 
+_WSGI_SERVERS = (
+    _file("uWSGI's http", "/usr/lib/uwsgi/plugins/http_plugin.so", "uwsgi-core"),
+    _file(
+        "uWSGI's python3",
+        "/usr/lib/uwsgi/plugins/python3_plugin.so",
+        "uwsgi-plugin-python3",
+    ),
+    _command("apache2", "apache2-bin"),
+    _file(
+        "mod_wsgi",
+        "/usr/lib/apache2/modules/mod_wsgi.so",
+        "libapache2-mod-wsgi-py3",
+    ),
+)
+
 NEEDS = {
     "check": _ENVIRONMENT,
     "files": _ENVIRONMENT + _LIBVIRT + _GUEST,
     "ceph": _ENVIRONMENT + _LIBVIRT + _GUEST + _CEPH,
     "openstack": _ENVIRONMENT + _LIBVIRT + _GUEST + _CEPH + _OPENSTACK,
+    "wsgi": _ENVIRONMENT + _WSGI_SERVERS,
 }
 """What `packages --for` knows: the kinds of lab, and the project's own checks."""
 

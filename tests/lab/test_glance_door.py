@@ -151,9 +151,9 @@ def test_a_copy_outlives_its_glance(slow: Door, way: str) -> None:
 
 def test_what_waits_for_a_thread_outlives_its_glance(slow: Door) -> None:
     """A copy is noted when it is asked for, not when it begins."""
-    bench, settings = slow.bench, (_SLOW, "wsgi.task_pool_threads=1")
+    bench, settings = slow.bench, (SLOW, "wsgi.task_pool_threads=1")
     slow.start(*settings)
-    images = [bench.upload(noise(_TO_COME)) for _ in range(2)]
+    images = [bench.upload(noise(TO_COME)) for _ in range(2)]
     tasks = {image: slow.ask(image, "edge1") for image in images}
     slow.begun(tasks[images[0]])
     assert slow.task(tasks[images[1]])["status"] == "pending"
@@ -170,7 +170,7 @@ def test_what_waits_for_a_thread_outlives_its_glance(slow: Door) -> None:
 def test_a_gunicorn_that_preloads_goes_on_in_its_worker(slow: Door) -> None:
     """Its threads do not come along with a fork; those of the master are of no use."""
     bench = slow.bench
-    image = bench.upload(noise(_TO_COME))
+    image = bench.upload(noise(TO_COME))
     task = slow.ask(image, "edge1")
     slow.begun(task)
     bench.service("glance", "kill")

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from cowpath.doors.glance.drafts import Drafts
 from cowpath.doors.glance.files import read_by_glance
 from cowpath.doors.glance.progress import Watch
 from cowpath.doors.glance.records import Records
+from cowpath.doors.glance.servers import is_ending
 from cowpath.wiring import Copying, copying
 
 CONF = cfg.CONF
@@ -59,17 +59,8 @@ class Here:
 
     @staticmethod
     def is_stopping() -> bool:
-        """Tell whether this process ends.
-
-        Python waits for the threads of running copies then, and lets no pool take
-        work any more; its main thread looks alive meanwhile.
-        """
-        with ThreadPoolExecutor(1) as pool:
-            try:
-                pool.submit(int)
-            except RuntimeError:
-                return True
-        return False
+        """Tell whether this process ends."""
+        return is_ending()
 
 
 def here() -> Here:

@@ -14,6 +14,7 @@ from cowpath.copying import load
 from cowpath.core.errors import ConfigError
 from cowpath.doors.glance import seams
 from cowpath.doors.glance.files import read_by_glance
+from cowpath.doors.glance.servers import in_each_worker
 
 CONF = cfg.CONF
 LOG = logging.getLogger(__name__)
@@ -72,5 +73,5 @@ def _serving(glances: Any) -> Any:
         *(", ".join(sorted(site.copying.stores)), site.settings.verify.value),
     )
     made = workers.Serving(glances, recovery.look_on, here.forget)
-    made.begin()
+    in_each_worker(made.begin)
     return made

@@ -43,7 +43,10 @@ class Serving:
 
     def begin(self) -> None:
         """Begin in this process, unless it turns out to serve nothing."""
-        self._process = os.getpid()
+        if self._process != os.getpid():
+            # A server's own hook after a fork, before any request.
+            self._process = os.getpid()
+            self._anew()
         os.register_at_fork(before=self._forked.set)
         _spawn(self._look_unless_master)
 
