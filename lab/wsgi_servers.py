@@ -1,4 +1,4 @@
-"""Servers of a WSGI application beside gunicorn: uWSGI, and Apache with mod_wsgi."""
+"""Servers of a WSGI application: gunicorn, uWSGI, and Apache with mod_wsgi."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lab.files import ini
+from lab.glance_config import gunicorn
 from lab.ports import HOST
 from lab.programs import need
 
@@ -51,6 +52,24 @@ class Server(Protocol):
 
     def command(self, service: Service) -> Sequence[str]:
         """Return the program, by its path, and its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gunicorn:
+    """gunicorn, as the lab's own Glance has it: one worker."""
+
+    program = "gunicorn"
+    lacks = ""
+
+    def files(self, service: Service) -> Mapping[Path, str]:
+        """Return its configuration."""
+        text = gunicorn(service.home, service.port, service.application)
+        return {service.home / "gunicorn.conf.py": text}
+
+    def command(self, service: Service) -> Sequence[str]:
+        """Return its command line."""
+        conf = service.home / "gunicorn.conf.py"
+        return [str(service.venv / "bin/gunicorn"), "--config", str(conf)]
 
 
 @dataclass(frozen=True, slots=True)

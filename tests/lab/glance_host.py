@@ -20,11 +20,13 @@ from lab.glance_config import Sections, merge, override
 from lab.ports import first_free
 from lab.processes import Process, end, find, send, spawn
 from lab.programs import clean_environment
+from lab.venv import Venv
 from lab.wsgi_servers import Server, Service
 from tests.lab.bench import Bench
 from tests.lab.glance_door import Door
 
 CHECKOUT = Path(__file__).parents[2]
+"""What its Glance's environment sees of ours."""
 VENV = CHECKOUT / "lab/run/cache/glance-venv"
 
 _PORTS = range(19800, 19890)
@@ -174,6 +176,12 @@ class Host:
                 if words[1] == "FLOCK" and words[-3].endswith(f":{inode}"):
                     return int(words[-4])
         return 0
+
+
+def ready() -> Path:
+    """Have Glance's environment see this checkout; return it."""
+    Venv(VENV.parent, "glance").add_checkout(CHECKOUT)
+    return VENV
 
 
 def told(conf: Path) -> Sections:

@@ -4,14 +4,12 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from lab.venv import Venv
 from lab.wsgi_servers import Apache, Server, Uwsgi
 from tests.lab.bench import Bench, noise
-from tests.lab.glance_host import CHECKOUT, VENV, Host
+from tests.lab.glance_host import VENV, Host, ready
 
 pytestmark = pytest.mark.lab
 
@@ -53,20 +51,12 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 
 @pytest.fixture(scope="module")
-def venv() -> Path:
-    """Have Glance's environment see this checkout."""
-    Venv(VENV.parent, "glance").add_checkout(CHECKOUT)
-    return VENV
-
-
-@pytest.fixture(scope="module")
 def host(
     way: Way,
     bench: Bench,
-    venv: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Host]:
-    assert venv.exists()
+    ready()
     home = tmp_path_factory.mktemp("host")
     with Host(bench, home, way.server, (_SLOW,)).serving() as made:
         yield made
@@ -106,11 +96,10 @@ def test_an_upload(host: Host) -> None:
 
 def test_uwsgi_without_threads_does_not_start(
     bench: Bench,
-    venv: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """Glance's own would start, and leave each import pending."""
-    assert venv.exists()
+    ready()
     server = Uwsgi(_LAZY, threads=0)
     _check(server)
     host = Host(bench, tmp_path_factory.mktemp("host"), server)
