@@ -5,6 +5,7 @@ From `central` to `edge` it copies as fast as it can, the other way slowly.
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -100,9 +101,16 @@ def test_an_osd_is_away_for_a_while(door: DoorBench, site: str) -> None:
 @pytest.mark.soak
 def test_an_osd_does_not_come_back(door: DoorBench) -> None:
     """One copy has its source there, and the other its target."""
-    to, of = _slow(door), _fast(door, 96)
-    door.bench.wait(partial(to.arrived, 0.25), "a part")
-    with without(door.bench.clusters[CENTRAL], "central-osd", "kill"):
+    source = door.bench.upload(noise(96), store=CENTRAL)
+    to = _slow(door, 64)
+    door.bench.wait(to.begun, "the first bytes")
+    of = door.copy(source, EDGE)
+    with ExitStack() as stack:
+        # To kill the OSD takes longer than to copy.
+        with door.bench.glance_held(lambda: to.begun() and of.begun(), "both"):
+            stack.enter_context(
+                without(door.bench.clusters[CENTRAL], "central-osd", "kill")
+            )
         for copying in (to, of):
             copying.ends_badly(within=240)
     # What has arrived is kept for the next one.
