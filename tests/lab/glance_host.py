@@ -5,14 +5,18 @@ for locks and for the copies that it runs.
 """
 
 import os
+import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from configparser import RawConfigParser
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 from lab.files import ini, write
@@ -192,3 +196,45 @@ def told(conf: Path) -> Sections:
     parser.read(conf)
     found: dict[str, Any] = {name: dict(parser[name]) for name in parser if name}
     return found
+
+
+def _answer(host: Host, image: str, store: str) -> int:
+    """Ask for a copy; return what is answered."""
+    how = {"method": {"name": "copy-image"}, "stores": [store]}
+    try:
+        host.door.bench.ask("POST", f"/v2/images/{image}/import", how)
+    except AssertionError as error:
+        [code] = re.findall(r", (\d{3}), b", str(error))
+        return int(code)
+    return 202
+
+
+def asked(
+    hosts: Sequence[Host], images: Sequence[str], stores: Sequence[str]
+) -> dict[str, Counter[int]]:
+    """Ask each host, twice, for a copy of each image; return the answers."""
+    words = [
+        (host, image, store)
+        for image in images
+        for host, store in zip(hosts, stores, strict=True)
+        for _ in range(2)
+    ]
+    barrier = Barrier(len(words))
+
+    def ask(each: tuple[Host, str, str]) -> int:
+        barrier.wait(60)
+        return _answer(*each)
+
+    with ThreadPoolExecutor(len(words)) as pool:
+        answers = [*pool.map(ask, words)]
+    found: dict[str, Counter[int]] = {image: Counter() for image in images}
+    for (_, image, _), answer in zip(words, answers, strict=True):
+        found[image][answer] += 1
+    return found
+
+
+def is_over(door: Door, image: str) -> bool:
+    """Tell whether no copy of an image runs, and none waits for its end."""
+    running = {"pending", "processing"}
+    tasks = door.bench.tasks(image)
+    return not door.is_locked(image) and not any(each in running for _, each in tasks)
