@@ -76,7 +76,7 @@ class Host:
         """Ask it, and look into what it has for itself."""
         own = {"url": f"http://127.0.0.1:{self.port}", "access_log": self.home / "none"}
         bench = Bench(self.bench.lab | {"glance": self.bench.lab["glance"] | own})
-        return Door(bench, bench.service)
+        return Door(bench)
 
     def start(self) -> None:
         """Start it; return when it answers."""

@@ -169,7 +169,7 @@ def test_killed_before_glance_lists_it(
 def test_killed_after_glance_listed_it(
     copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
 ) -> None:
-    with copying(copy_source, copy_target) as child:
+    with _another_copies(copy_source, copy_target) as child:
         assert child.stdout
         assert child.stdout.readline() == "published\n"
     copy_target.another().listed(image)
