@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cowpath.core.errors import NoSpaceError
+from cowpath.core.errors import CopyError, NoSpaceError
 from cowpath.core.model import StoreName
 from cowpath.doors.glance import recovery
 from cowpath.doors.glance.here import Here, here
@@ -144,3 +144,35 @@ def test_a_record_tells_what_was_listed_and_has_one_length(world: World) -> None
     ((again),) = here().records.left_behind()
     assert (again.order.listed, again.order.tries) == ((), 2)
     again.done()
+
+
+def test_what_could_not_be_taken_back_stays_with_its_bytes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = world.image()
+    task = world.task(image)
+    made = world.flow(image, task, "edge1", "edge2")
+    add: Callable[..., None] = Ledger.add
+    drop: Callable[..., None] = Ledger.drop
+    refused: list[str] = []
+
+    def added(ledger: Ledger, store: str, location: Any) -> None:
+        if store == "edge2":
+            raise CopyError("edge2 is refused")
+        add(ledger, store, location)
+
+    def dropped(ledger: Ledger, store: str) -> None:
+        if not refused:
+            refused.append(store)
+            raise CopyError("not at the moment")
+        drop(ledger, store)
+
+    monkeypatch.setattr(Ledger, "add", added)
+    monkeypatch.setattr(Ledger, "drop", dropped)
+    world.run(made)
+    assert refused == ["edge1"]
+    assert world.stores(image) == {"central", "edge1"}
+    assert (world.folder / "edge1" / image).read_bytes() == CONTENT
+    found = world.db.task_get(world.context, task)
+    assert found["status"] == "failure"
+    assert found["message"].startswith("Copied to edge1. Not copied to edge2: ")

@@ -192,10 +192,10 @@ class Copy:
 
     def _unregister(self, store: StoreName, _location: Location) -> None:
         self._ledger.drop(store)
-        self._registered.pop(store, None)
         self._note_dropped(store)
 
-    def _note_dropped(self, store: str) -> None:
+    def _note_dropped(self, store: StoreName) -> None:
+        self._registered.pop(store, None)
         listed = self._held.order.listed
         self._held.note_listed(each for each in listed if each != store)
 
@@ -244,15 +244,17 @@ class Copy:
 
         What this process had listed, the verb itself has taken back.
         """
-        order, why = self._held.order, _NOT_KEPT
+        order = self._held.order
         if not (errors and order.all_or_none):
             return {}
-        for store in map(StoreName, order.listed):
+        # Where the verb could not, the store knows the copy as listed.
+        earlier = {*map(StoreName, order.listed)} - self._registered.keys()
+        for store in earlier:
             # In this order: what Glance lists is there.
             self._ledger.drop(store)
             self._forget(as_image(self._ledger.row()), store)
             self._note_dropped(store)
-        return {StoreName(each): why for each in order.listed if each not in errors}
+        return dict.fromkeys(earlier - errors.keys(), _NOT_KEPT)
 
     def _mark_as_listed(self, errors: Mapping[StoreName, CowpathError]) -> None:
         """Have the stores know that Glance lists what an earlier process published."""
