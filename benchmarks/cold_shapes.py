@@ -39,4 +39,5 @@ class Shape:
 SPARSE = Shape("1 GiB with 304 MiB", _GIB, _OBJECT, 38)
 LARGE = Shape("16 GiB with 1 GiB", 16 * _GIB, _MIB, 1024)
 FULL = Shape("1 GiB, full", _GIB, _OBJECT, 128)
+TWICE = Shape("2 GiB, full", 2 * _GIB, _OBJECT, 256)
 HALF = Shape("512 MiB, full", _GIB // 2, _OBJECT, 64)

@@ -26,16 +26,20 @@ from benchmarks.cold_glances import CENTRAL, EDGE, CopyingGlance
 from benchmarks.cold_meter import Meter, Method, is_wanted
 from benchmarks.cold_ours import ours
 from benchmarks.cold_peers import deep_copy, export_diff, export_import
-from benchmarks.cold_shapes import FULL, SPARSE
+from benchmarks.cold_shapes import FULL, SPARSE, TWICE, Shape
 from benchmarks.signals import leave_in_order
 from cowpath.core.transfer import Verify
 from lab import verbs
 from lab.wan import Link, WanLab
 
 _GLANCE, _THIN = "Glance copy-image", "the same, thin provisioning"
-_SHAPES = {"sparse": SPARSE, "full": FULL}
-# A minute each, and more of a full image, where all others run once.
-_ONCE = {_GLANCE, _THIN}
+_DEEP_COPY = "librbd deep_copy"
+_OURS = {verify: f"Cowpath, verify={verify}" for verify in Verify}
+_SHAPES = {"sparse": SPARSE, "full": FULL, "twice": TWICE}
+# Of what shows how the share grows with the data, a minute or two each.
+_LARGER = {_DEEP_COPY, _OURS[Verify.IMAGE], _OURS[Verify.TRANSFER]}
+# A minute each; of the tools, no proof and no snapshot.
+_ONCE = {_GLANCE, _THIN, "rbd export | import", "rbd export-diff | import-diff"}
 
 
 @contextmanager
@@ -59,17 +63,23 @@ def methods(
     parts: Sequence[str] | None,
 ) -> Iterator[Method]:
     """Yield all that is compared and wanted."""
+    shape = source.shape
     for method in (*tools(pair, stack), *ours_of(pair, stack)):
-        if is_wanted(method.name, parts):
+        if is_wanted(method.name, parts) and is_run(shape, method.name):
             yield method
     thin = [f"{store}.rbd_thin_provisioning=True" for store in (CENTRAL, EDGE)]
     for name, settings in ((_GLANCE, ()), (_THIN, thin)):
-        if is_wanted(name, parts):
+        if is_wanted(name, parts) and is_run(shape, name):
             glance = CopyingGlance(made.layout, f"{len(settings)}", settings)
             stack.callback(glance.remove)
             glance.start()
             glance.know(source, pair[0].url(source.image))
             yield Method(name, glance.copy, glance.pids, glance.forget_copy)
+
+
+def is_run(shape: Shape, method: str) -> bool:
+    """Tell whether a method copies images of a shape, if it is wanted."""
+    return shape == SPARSE or method in _LARGER
 
 
 def tools(pair: tuple[Cluster, Cluster], stack: ExitStack) -> Iterator[Method]:
@@ -78,14 +88,14 @@ def tools(pair: tuple[Cluster, Cluster], stack: ExitStack) -> Iterator[Method]:
     yield Method("rbd export-diff | import-diff", export_diff(*pair))
     copy, close = deep_copy(*pair)
     stack.callback(close)
-    yield Method("librbd deep_copy", copy)
+    yield Method(_DEEP_COPY, copy)
 
 
 def ours_of(pair: tuple[Cluster, Cluster], stack: ExitStack) -> Iterator[Method]:
     """Yield our own copies, without Glance."""
     library = stack.enter_context(ours(*pair))
     for verify in Verify:
-        yield Method(f"Cowpath, verify={verify}", library.by(verify))
+        yield Method(_OURS[verify], library.by(verify))
 
 
 class Report:
@@ -165,11 +175,7 @@ def measure_shape(
     least = source.allocated * 8e-6 / chosen.mbit
     report, meter = Report(made.link, least), Meter(*pair)
     with ExitStack() as stack:
-        every = [
-            method
-            for method in methods(made, pair, source, stack, chosen.method)
-            if source.shape == SPARSE or method.name not in _ONCE
-        ]
+        every = list(methods(made, pair, source, stack, chosen.method))
         made.link.shape(chosen.mbit, chosen.rtt_ms)
         stack.callback(made.link.shape, 0, 0)
         for method in rounds(every, number):
