@@ -1,6 +1,9 @@
 """The arithmetic of the benchmarks; what they measure, they measure on the lab."""
 
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
@@ -124,6 +127,40 @@ def test_as_many_of_each_are_compared_as_there_are_of_the_fewest() -> None:
         Latencies([0.0, 50.0], [1.0, 3.0]),
         Latencies([5.0, 6.0], [8.0, 9.0]),
     ]
+
+
+_PATIENT = """
+from benchmarks.signals import leave_in_order
+leave_in_order()
+try:
+    print("measures", flush=True)
+    input()
+finally:
+    print("cleans up", flush=True)
+    input()
+    print("is clean", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whoever_ends_a_benchmark_lets_it_clean_up(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _PATIENT],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdin
+        assert child.stdout
+        assert child.stdout.readline() == "measures\n"
+        child.send_signal(number)
+        assert child.stdout.readline() == "cleans up\n"
+        child.send_signal(number)
+        child.stdin.write("\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "is clean\n"
+        assert child.wait() == 128 + number
 
 
 class Pair:
