@@ -50,10 +50,8 @@ lab-test: test-quick test-files test-ceph  ## The tests on the real services, fi
 test-quick: $(BIN)/.synced
 	$(BIN)/pytest -q tests/contracts tests/doors
 
-# Without uWSGI and Apache its tests of them are skipped, and say so.
 test-files: packages $(BIN)/.synced
 	$(BIN)/python -m lab packages --for files --install
-	-@$(BIN)/python -m lab packages --for wsgi --install
 	$(BIN)/python -m lab up --kind files
 	$(BIN)/pytest -q $(SLOWEST) -m "lab and not soak" tests/lab; status=$$?; \
 	  $(BIN)/python -m lab down --kind files; exit $$status
@@ -103,8 +101,10 @@ bench-guests: packages $(BIN)/.synced  ## What a guest's disk feels of a copy; J
 	@$(BIN)/python -m lab up --kind ceph >&2
 	@$(BIN)/python -m benchmarks.guest_latency
 
+# Without uWSGI and Apache the tests of them are skipped, and say so.
 soak: packages $(BIN)/.synced  ## Long runs, on labs of all kinds that can be had.
 	$(BIN)/pytest -q --hypothesis-profile=soak tests/flows
+	-@$(BIN)/python -m lab packages --for wsgi --install
 	$(BIN)/python -m lab up --kind files
 	$(BIN)/pytest -q -m "soak and lab" tests/lab
 	$(BIN)/python -m lab up --kind ceph

@@ -11,7 +11,7 @@ from lab.wsgi_servers import Apache, Server, Uwsgi
 from tests.lab.bench import Bench, noise
 from tests.lab.glance_host import VENV, Host, ready
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.soak]
 
 _SLOW = "cowpath.bandwidth=*:*=8M"
 _LEFT = "this process ends; its next start goes on with the copy"
