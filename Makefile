@@ -33,8 +33,6 @@ test: packages $(BIN)/.synced  ## Everything: checks, docs, the real services.
 .PHONY: lane-1 lane-2 test-quick test-files test-ceph test-nova-upstream test-openstack
 lane-1:
 	@$(MAKE) --no-print-directory test-ceph
-	@$(MAKE) --no-print-directory test-glance
-	@$(MAKE) --no-print-directory mutations
 	@$(MAKE) --no-print-directory test-nova-upstream
 
 lane-2:
@@ -44,6 +42,8 @@ lane-2:
 	@$(MAKE) --no-print-directory test-quick
 	@$(MAKE) --no-print-directory test-files
 	@$(MAKE) --no-print-directory test-openstack
+	@$(MAKE) --no-print-directory test-glance
+	@$(MAKE) --no-print-directory mutations
 
 lab-test: test-quick test-files test-ceph  ## The tests on the real services, file stores and Ceph.
 
