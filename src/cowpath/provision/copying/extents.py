@@ -27,6 +27,11 @@ class Extents:
     def __contains__(self, extent: Extent) -> bool:
         return self.index(extent) is not None
 
+    @property
+    def begin(self) -> int:
+        """Return where the first of them begins; there is one."""
+        return self._offsets[0]
+
     def append(self, extent: Extent) -> None:
         """Add one that lies behind all the others."""
         self._offsets.append(extent.offset)

@@ -53,7 +53,7 @@ class Proof:
         self._terms = terms
         self._lanes = work
         self._sums: Digests | None = None
-        self._pending: defaultdict[Target, list[Extent]] = defaultdict(list)
+        self._pending: defaultdict[Target, Extents] = defaultdict(Extents)
         self._followed = Extents()
         self._checks: defaultdict[Target, list[Future[Extents]]] = defaultdict(list)
         self.plan = Extents(split(source.original.extents(), terms.chunk))
@@ -85,7 +85,7 @@ class Proof:
         for target in targets:
             if target.terms.verify is not Verify.NONE:
                 pending, span = self._pending[target], _span(target)
-                if pending and extent.offset // span != pending[0].offset // span:
+                if pending and extent.offset // span != pending.begin // span:
                     self._begin(target)
                 self._pending[target].append(extent)
 
@@ -97,8 +97,8 @@ class Proof:
                 self._check(target)
 
     def _begin(self, target: Target) -> None:
-        compare = partial(self._compare, target, tuple(self._pending[target]))
-        self._pending[target] = []
+        # They may wait long, and be many: comparing may take longer than copying.
+        compare = partial(self._compare, target, self._pending.pop(target, Extents()))
         rest = [each for each in self._checks[target] if not _is_settled(each)]
         self._checks[target] = [*rest, self._lanes.begin(compare)]
 
@@ -114,7 +114,7 @@ class Proof:
         if found or told:
             target.fail(self._refusal(target, (*found, *told)))
 
-    def _compare(self, target: Target, extents: Sequence[Extent]) -> Extents:
+    def _compare(self, target: Target, extents: Extents) -> Extents:
         told = self._asked(target, extents)
         if told is None:
             return Extents(each for each in extents if not self._is_like(target, each))
