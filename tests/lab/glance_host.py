@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from configparser import RawConfigParser
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Barrier
 from typing import Any
+
+import pytest
 
 from lab.files import ini, write
 from lab.glance_config import Sections, merge, override
@@ -25,7 +27,7 @@ from lab.ports import first_free
 from lab.processes import Process, end, find, send, spawn
 from lab.programs import clean_environment
 from lab.venv import Venv
-from lab.wsgi_servers import Server, Service
+from lab.wsgi_servers import Gunicorn, Server, Service
 from tests.lab.bench import Bench
 from tests.lab.glance_door import Door
 
@@ -180,6 +182,23 @@ class Host:
                 if words[1] == "FLOCK" and words[-3].endswith(f":{inode}"):
                     return int(words[-4])
         return 0
+
+
+@contextmanager
+def two_hosts(
+    bench: Bench, homes: pytest.TempPathFactory
+) -> Iterator[tuple[Host, ...]]:
+    """Give two hosts with one database and the same stores.
+
+    They copy slowly: no copy is over before the last one has asked.
+    """
+    ready()
+    slow = ("cowpath.bandwidth=*:*=1M",)
+    with ExitStack() as stack:
+        yield tuple(
+            stack.enter_context(Host(bench, home, Gunicorn(), slow).serving())
+            for home in (homes.mktemp("host") for _ in range(2))
+        )
 
 
 def ready() -> Path:

@@ -1,33 +1,25 @@
 """Two hosts with one database and the same stores, asked at the same moment."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from functools import partial
 
 import pytest
 
-from lab.wsgi_servers import Gunicorn
 from tests.lab.bench import Bench, noise
 from tests.lab.glance_door import Door
-from tests.lab.glance_host import Host, asked, is_over, ready
+from tests.lab.glance_host import Host, asked, is_over, two_hosts
 
 pytestmark = pytest.mark.lab
 
-# A copy is not over before the last one has asked.
-_SLOW = "cowpath.bandwidth=*:*=4M"
-_IMAGES = 8
+_IMAGES = 5
 
 
 @pytest.fixture(scope="module")
 def hosts(
     bench: Bench, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Host, ...]]:
-    ready()
-    with ExitStack() as stack:
-        yield tuple(
-            stack.enter_context(Host(bench, home, Gunicorn(), (_SLOW,)).serving())
-            for home in (tmp_path_factory.mktemp("host") for _ in range(2))
-        )
+    with two_hosts(bench, tmp_path_factory) as made:
+        yield made
 
 
 @pytest.mark.parametrize("stores", [("edge1", "edge1"), ("edge1", "edge2")])
@@ -39,7 +31,7 @@ def test_one_of_them_copies(
     Or that their task lost the lock: Glance takes the lock before it saves the task,
     and whoever looks in between takes it for one that has been forgotten.
     """
-    content = noise(4)
+    content = noise(3)
     images = [bench.upload(content) for _ in range(_IMAGES)]
     for image, answers in asked(hosts, images, stores).items():
         assert answers.keys() <= {202, 409}, answers

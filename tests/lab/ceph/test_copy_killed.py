@@ -155,12 +155,16 @@ def test_what_had_arrived_is_not_copied_again(
     _check_whole(copy_target)
 
 
+def _publish_and_be_killed(source: RbdImageDoors, target: RbdImageDoors) -> None:
+    with _another_copies(source, target) as child:
+        assert child.stdout
+        assert child.stdout.readline() == "published\n"
+
+
 def test_killed_before_glance_lists_it(
     copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
 ) -> None:
-    with _another_copies(copy_source, copy_target) as child:
-        assert child.stdout
-        assert child.stdout.readline() == "published\n"
+    _publish_and_be_killed(copy_source, copy_target)
     assert copy_target.content(IMAGE) == _DATA
     assert _finish(copy_source, copy_target, image) == 0
     _check_whole(copy_target)
@@ -169,9 +173,7 @@ def test_killed_before_glance_lists_it(
 def test_killed_after_glance_listed_it(
     copy_source: RbdImageDoors, copy_target: RbdImageDoors, image: Image
 ) -> None:
-    with _another_copies(copy_source, copy_target) as child:
-        assert child.stdout
-        assert child.stdout.readline() == "published\n"
+    _publish_and_be_killed(copy_source, copy_target)
     copy_target.another().listed(image)
     with copy_target.ceph.pool(copy_target.pool) as pool:
         assert not any(each.key == _NOTE for each in pool.list_objects())

@@ -1,22 +1,19 @@
 """Two hosts with one database and the same clusters, asked at the same moment."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from functools import partial
 
 import pytest
 
-from lab.wsgi_servers import Gunicorn
 from tests.lab.bench import noise
 from tests.lab.ceph.ceph_bench import CephBench
 from tests.lab.ceph.door_bench import CENTRAL, EDGE, DoorBench
-from tests.lab.glance_host import Host, asked, is_over, ready
+from tests.lab.glance_host import Host, asked, is_over, two_hosts
 
 pytestmark = pytest.mark.ceph
 
-# A copy is not over before the last one has asked.
-_SLOW = "cowpath.bandwidth=*:*=4M"
-_IMAGES = 6
+_IMAGES = 4
 _FILES = "files"
 
 
@@ -24,12 +21,8 @@ _FILES = "files"
 def hosts(
     bench: CephBench, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Host, ...]]:
-    ready()
-    with ExitStack() as stack:
-        yield tuple(
-            stack.enter_context(Host(bench, home, Gunicorn(), (_SLOW,)).serving())
-            for home in (tmp_path_factory.mktemp("host") for _ in range(2))
-        )
+    with two_hosts(bench, tmp_path_factory) as made:
+        yield made
 
 
 @pytest.mark.parametrize("stores", [(EDGE, EDGE), (EDGE, _FILES)])
@@ -37,7 +30,7 @@ def test_one_of_them_copies(
     hosts: tuple[Host, ...], bench: CephBench, stores: tuple[str, str]
 ) -> None:
     """As on file stores: nothing of the others' is left in a pool."""
-    content = noise(4)
+    content = noise(3)
     images = [bench.upload(content, store=CENTRAL) for _ in range(_IMAGES)]
     with closing(DoorBench(bench)) as door:
         strangers = {site: pool.strangers() for site, pool in door.pools.items()}

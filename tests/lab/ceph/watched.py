@@ -49,6 +49,12 @@ def held(process: int | str = "self") -> Held:
     )
 
 
+def connections_to(port: int) -> frozenset[str]:
+    """Return the inodes of this process' TCP connections to a port."""
+    home = Path("/proc/self")
+    return _tcp(home, port) & _open_sockets(home)
+
+
 def _open_sockets(home: Path) -> frozenset[str]:
     found = set()
     for entry in (home / "fd").iterdir():
@@ -61,7 +67,12 @@ def _open_sockets(home: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def _tcp(home: Path) -> frozenset[str]:
+def _tcp(home: Path, port: int | None = None) -> frozenset[str]:
     lines = (home / "net/tcp").read_text().splitlines()[1:]
     rows = (line.split() for line in lines)
-    return frozenset(row[9] for row in rows if row[3] in {_ESTABLISHED, _LISTEN})
+    return frozenset(
+        row[9]
+        for row in rows
+        if row[3] in {_ESTABLISHED, _LISTEN}
+        and port in {None, int(row[2].partition(":")[2], 16)}
+    )

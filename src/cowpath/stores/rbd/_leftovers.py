@@ -231,17 +231,12 @@ class Leftovers:
             raise _gone(leftover) from error
 
     def _check_unneeded(self, leftover: RbdLeftover, seen: librbd.Opened) -> None:
-        unreadable = None
-        try:
-            if not librbd.has_clones(seen):
-                return
-        except librbd.NotAllowed as error:
-            unreadable = error
-        raise ConflictError(
+        refusal = ConflictError(
             f"{leftover.where} is left alone, for it has clones: delete or flatten "
             f"them first. An administrator sees them all: `{self._tool} children "
             f"--descendants {leftover.where}`"
-        ) from unreadable
+        )
+        librbd.check_unneeded(seen, refusal)
 
     def _busy(self, leftover: Leftover) -> BusyError:
         return BusyError(

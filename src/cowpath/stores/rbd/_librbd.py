@@ -359,6 +359,21 @@ def has_clones(image: rbd.Image) -> bool:
     return any(True for _ in image.list_descendants())
 
 
+def check_unneeded(image: rbd.Image, refusal: Exception) -> None:
+    """Accept an image without clones.
+
+    Raises:
+        Exception: `refusal`: it has some, or we may not see whether it has.
+    """
+    unreadable = None
+    try:
+        if not has_clones(image):
+            return
+    except NotAllowed as error:
+        unreadable = error
+    raise refusal from unreadable
+
+
 def trash(pool: rados.Ioctx, name: str, keep: Seconds) -> None:
     """Move an image to the trash, where only force removes it for `keep` seconds.
 

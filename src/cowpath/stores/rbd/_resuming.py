@@ -89,17 +89,12 @@ def check_unneeded(opened: librbd.Opened, where: str) -> None:
     Raises:
         ConflictError: It has some, or we may not see whether it has.
     """
-    unreadable = None
-    try:
-        if not librbd.has_clones(opened):
-            return
-    except librbd.NotAllowed as error:
-        unreadable = error
-    raise ConflictError(
+    refusal = ConflictError(
         f"{where} is there and has clones, so no copy takes its place and it stays: "
         f"see which (`rbd children --descendants {where}`), and have Glance know of "
         f"it, or delete or flatten them"
-    ) from unreadable
+    )
+    librbd.check_unneeded(opened, refusal)
 
 
 def _goes_on(target: Target, lease: Lease) -> bool:
