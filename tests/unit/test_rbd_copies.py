@@ -3,6 +3,10 @@
 import itertools
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
@@ -15,6 +19,7 @@ from cowpath.stores.rbd._layouts import Layout
 from cowpath.stores.rbd._places import Place, draft_name, parse
 from cowpath.stores.rbd._processes import is_dead, me
 from cowpath.stores.rbd._ranges import joined, pieces
+from cowpath.stores.rbd._sums_ahead import SumsBehind
 
 
 @given(
@@ -107,3 +112,50 @@ class TestKnownSums:
         assert known.get(Extent(Bytes(10), Bytes(4))) is None
         assert known.get(Extent(Bytes(5), Bytes(5))) is None
         assert KnownSums().get(first) is None
+
+
+class TestSumsBehind:
+    """What a copy's arriving objects are asked for, and what of it still holds."""
+
+    parts = tuple(Extent(Bytes(at << 20), Bytes(1 << 20)) for at in range(6))
+
+    class Arriving:
+        """A target of which the first objects are there; the very first is unlike."""
+
+        def __init__(self, arrived: int) -> None:
+            self.arrived = arrived
+            self.versions = dict.fromkeys(range(6), 7)
+            self.looked = threading.Event()
+
+        @contextmanager
+        def opened(self, _layout: Layout) -> Iterator["TestSumsBehind.Arriving"]:
+            yield self
+
+        def seen(self, part: Extent) -> tuple[bytes | None, int]:
+            number = part.offset >> 20
+            if number == 5:
+                self.looked.set()
+            told = b"unlike it" if number == 0 else _sum(number)
+            return (told if number < self.arrived else None), 7
+
+        def version(self, part: Extent) -> int | None:
+            return self.versions.get(part.offset >> 20)
+
+    def test_only_what_arrived_is_like_it_and_has_not_changed_is_known(self) -> None:
+        theirs, target = KnownSums(), self.Arriving(4)
+        for number, part in enumerate(self.parts):
+            theirs.add(part, _sum(number))
+        target.versions |= {1: 8}
+        del target.versions[3]
+        with ThreadPoolExecutor(2) as lanes:
+            behind = SumsBehind(theirs, target.opened, lanes)
+            behind.begin(Layout("1", 2, "rbd_data.1", 20, Bytes(6 << 20)))
+            assert target.looked.wait(60)
+            behind.end()
+            known = behind.known(target)
+        told = [known.get(part) for part in self.parts]
+        assert told == [None, None, _sum(2), None, None, None]
+
+
+def _sum(number: int) -> bytes:
+    return bytes([number]) * 8

@@ -15,8 +15,9 @@ from cowpath.stores.rbd._ranges import pieces
 LANES = 64
 """Parts that are asked for at once: over 80 ms, 800 of them in a second."""
 
-_PART = 2 * 1024**2
-"""Bytes of one checksum at most: an OSD takes a fourth less time than for 8 MiB."""
+_PART = 8 * 1024**2
+"""Bytes of one checksum at most. For objects of 8 MiB, one request instead of four of 2
+MiB took a tenth longer where they are full, a third less where most of it is empty."""
 
 Sum = bytes | None
 

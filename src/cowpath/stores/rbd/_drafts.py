@@ -28,7 +28,10 @@ from cowpath.stores.rbd._librados import Librados
 from cowpath.stores.rbd._originals import RbdOriginal
 from cowpath.stores.rbd._places import SNAPSHOT, Place, draft_name
 from cowpath.stores.rbd._ranges import pieces
-from cowpath.stores.rbd._sums_ahead import Remembering, SumsAhead
+from cowpath.stores.rbd._sums_ahead import Remembering, SumsAhead, SumsBehind
+
+_Known = tuple[Layout | None, KnownSums | None, SumsBehind | None]
+"""A source's layout, its checksums, and those of the target that are like them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class RbdDraft:
         self._seen: librbd.Opened | None = None
         self._opening: Future[librbd.Opened | None] | None = None
         self._failure: CowpathError | None = None
-        self._known: tuple[Layout | None, KnownSums | None] = (None, None)
+        self._known: _Known = (None, None, None)
         # A byte for each chunk: a set of their numbers has 60 times as many.
         self._touched = bytearray(-(-self.size // target.terms.chunk))
         self._taken = False
@@ -274,20 +277,32 @@ class RbdDraft:
     def _ahead(self, original: RbdOriginal) -> Iterator[None]:
         """Have done meanwhile what proving it takes."""
         over, target = threading.Event(), self._target
-        opening = target.lanes.submit(
-            _imaging.open_when_begun, target.pool, self._name, over
-        )
-        self._opening = opening
-        sums = SumsAhead(original, target.lanes)
+        ahead = SumsAhead(original, target.lanes)
+        behind = SumsBehind(ahead.known, target.librados.sums, target.lanes)
+        wanted = original.layout, over, behind
+        self._opening = opening = target.lanes.submit(self._open_when_begun, *wanted)
         try:
-            with sums if self._terms.verify is not Verify.NONE else nullcontext():
+            with ahead if self._terms.verify is not Verify.NONE else nullcontext():
                 yield
         finally:
             over.set()
             wait([opening])
-        self._known = original.layout, sums.known
+            behind.end()
+        self._known = original.layout, ahead.known, behind
         with suppress(*librbd.Error):
             self._seen = opening.result()
+
+    def _open_when_begun(
+        self, wanted: Layout, over: threading.Event, behind: SumsBehind
+    ) -> librbd.Opened | None:
+        """Return it, open at the snapshot that is being filled; None where too late."""
+        pool = self._target.pool
+        made = _imaging.layout_when_begun(pool, self._name, wanted, over)
+        if made is None:
+            return None
+        if self._terms.verify is not Verify.NONE:
+            behind.begin(made)
+        return _imaging.open_snapshot(pool, self._name)
 
     def _clear(self) -> None:
         """Set aside what has the image's name."""
@@ -379,13 +394,14 @@ class RbdDraft:
     def _differing(
         self, original: RbdOriginal, mine: Layout, extents: Iterable[Extent]
     ) -> Iterator[Extent]:
-        layout, known = self._known
+        layout, known, behind = self._known
         if layout != original.layout:
-            known = None
+            known = behind = None
         with ExitStack() as leaving:
             theirs = leaving.enter_context(original.librados.sums(original.layout))
             ours = leaving.enter_context(self._target.librados.sums(mine))
-            images = Remembering(theirs, known), ours
+            seen = behind.known(ours) if behind and not self._written else None
+            images = Remembering(theirs, known), Remembering(ours, seen)
             asked = compared(images, extents, mine.object_size, self._target.lanes)
             found = leaving.enter_context(closing(asked))
             yield from differing(found, lambda each: self._is_other(original, each))

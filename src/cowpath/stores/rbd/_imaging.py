@@ -15,6 +15,7 @@ import errno
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import rados
@@ -125,20 +126,26 @@ def present(cluster: librbd.Cluster, pool: str, name: str) -> Bytes | None:
     return None
 
 
-def open_when_begun(
-    pool: rados.Ioctx, name: str, over: threading.Event
-) -> rbd.Image | None:
-    """Return an image that `deep_copy` makes, open at its snapshot.
+def layout_when_begun(
+    pool: rados.Ioctx, name: str, wanted: Layout, over: threading.Event
+) -> Layout | None:
+    """Return how what `deep_copy` makes of `wanted` is cut up, once it has a snapshot.
 
-    None if that was over before there was one.
+    None if that was over before it had.
     """
     while not over.is_set():
         rbd_id = id_behind(pool, name)
         header = f"rbd_header.{rbd_id}"
-        if rbd_id and librbd.entries(pool, header, _SNAPSHOT_KEY):
-            return open_snapshot(pool, name)
+        made = librbd.entries(pool, header, _SNAPSHOT_KEY) if rbd_id else {}
+        if made:
+            found = draft_layout(pool, name, wanted.order, wanted.size)
+            return found and replace(found, snapshot=_snapshot_id(min(made)))
         over.wait(_PAUSE)
     return None
+
+
+def _snapshot_id(key: str) -> int:
+    return int(key.removeprefix(_SNAPSHOT_KEY), 16)
 
 
 def open_snapshot(pool: rados.Ioctx, name: str) -> rbd.Image:

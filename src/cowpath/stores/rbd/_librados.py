@@ -8,10 +8,10 @@ import ctypes
 import errno
 import struct
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from cowpath.core.errors import CowpathError
@@ -64,6 +64,7 @@ class Librados:
         self._config = config
         self._cluster = cluster
         self._lock = threading.Lock()
+        self._lock_of_contexts = threading.Lock()
         self._client: ctypes.c_void_p | None = None
         self._users = 0
         self._retired: list[ctypes.c_void_p] = []
@@ -89,11 +90,16 @@ class Librados:
         Raises:
             UnableError: This host's librados cannot ask for them.
         """
-        with self._pool(layout.pool_id) as context:
-            if layout.snapshot is not None:
-                at = ctypes.c_uint64(layout.snapshot)
-                _library().rados_ioctx_snap_set_read(context, at)
-            yield ObjectSums(self, context, layout)
+        with ExitStack() as opened:
+            yield ObjectSums(self, partial(self._context, layout, opened), layout)
+
+    def _context(self, layout: Layout, opened: ExitStack) -> ctypes.c_void_p:
+        with self._lock_of_contexts:
+            context = opened.enter_context(self._pool(layout.pool_id))
+        if layout.snapshot is not None:
+            at = ctypes.c_uint64(layout.snapshot)
+            _library().rados_ioctx_snap_set_read(context, at)
+        return context
 
     def holder(self, pool_id: int, name: str, lock: str) -> Holder | None:
         """Return who holds an advisory lock alone; None if nobody does."""
@@ -195,14 +201,22 @@ class Librados:
 
 
 class ObjectSums:
-    """The checksums of one image's objects."""
+    """The checksums of one image's objects.
+
+    Each thread asks through a context of its own: that alone tells the version of the
+    object which its last request was about.
+    """
 
     def __init__(
-        self, owner: Librados, context: ctypes.c_void_p, layout: Layout
+        self,
+        owner: Librados,
+        open_context: Callable[[], ctypes.c_void_p],
+        layout: Layout,
     ) -> None:
         self._owner = owner
-        self._context = context
+        self._open_context = open_context
         self._layout = layout
+        self._mine = threading.local()
 
     def of(self, part: Extent) -> bytes | None:
         """Return the checksum of a part of an object; None if there is no object.
@@ -232,6 +246,33 @@ class ObjectSums:
         count, value = struct.unpack("<I8s", room.raw)
         return bytes(value) if count else b""
 
+    def seen(self, part: Extent) -> tuple[bytes | None, int]:
+        """Return a checksum as `of` does, and the version of its object then."""
+        found = self.of(part)
+        return found, self._version()
+
+    def version(self, part: Extent) -> int | None:
+        """Return the version of the object that `part` lies in; None if there is none.
+
+        Every change of the object, as it is at the snapshot, gives it another.
+        """
+        name = self._layout.object_name(part.offset // self._layout.object_size)
+        answer = _library().rados_stat(self._context, name.encode(), None, None)
+        if answer == -errno.ENOENT:
+            return None
+        self._owner.accept(answer, f"look at {name}")
+        return self._version()
+
+    def _version(self) -> int:
+        return int(_library().rados_get_last_version(self._context))
+
+    @property
+    def _context(self) -> ctypes.c_void_p:
+        context: ctypes.c_void_p | None = getattr(self._mine, "context", None)
+        if context is None:
+            context = self._mine.context = self._open_context()
+        return context
+
 
 @cache
 def bound_memory() -> None:
@@ -251,6 +292,7 @@ def _library() -> Any:
         library = ctypes.CDLL(_LIBRARY)
         library.rados_checksum.restype = ctypes.c_int
         library.rados_list_lockers.restype = ctypes.c_ssize_t
+        library.rados_get_last_version.restype = ctypes.c_uint64
     except (OSError, AttributeError) as error:
         raise UnableError(str(error)) from error
     return library
