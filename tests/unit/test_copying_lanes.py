@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from functools import partial
 from itertools import islice
 
 import pytest
@@ -80,6 +81,27 @@ def test_lanes_and_memory_bound_what_is_begun(
     assert extents.drawn == begun + 1
     assert [each for _, each in answers] == [n * _LENGTH for n in range(1, 40)]
     work.end()
+
+
+def test_each_answer_that_is_taken_begins_another_request(gate: _Gate) -> None:
+    # All that was answered came out first, while nothing was asked for.
+    work, extents = Lanes(2, 1, Memory(), gate), _Counted(9)
+    answers = work.map(lambda extent: _work(gate, extent), extents)
+    assert next(answers)[1] == 0
+    _let_all_end(work)
+    assert [each for _, each in islice(answers, 2)] == [_LENGTH, 2 * _LENGTH]
+    assert extents.drawn == 7
+    answers.close()  # type: ignore[attr-defined]  # a generator
+    work.end()
+
+
+def _let_all_end(work: Lanes) -> None:
+    """Have both of two lanes do something else: what they did before is over."""
+    both = threading.Barrier(2)
+    other = threading.Thread(target=work.run, args=(partial(both.wait, 60),))
+    other.start()
+    work.run(partial(both.wait, 60))
+    other.join(60)
 
 
 def test_memory_is_given_back(gate: _Gate) -> None:

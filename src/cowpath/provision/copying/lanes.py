@@ -101,7 +101,8 @@ class Lanes:
         flying: deque[tuple[Extent, Future[Result]]] = deque()
         try:
             for extent in extents:
-                while flying and flying[0][1].done():
+                if flying and flying[0][1].done():
+                    # One: meanwhile the next ones are to be begun.
                     yield self._land(flying)
                 while not self._admits(extent, len(flying)):
                     yield self._land(flying)
