@@ -89,7 +89,7 @@ bench-nova: packages $(BIN)/.synced  ## Faults on Nova's own backend beside ours
 
 bench-cold: packages $(BIN)/.synced  ## Copies between clusters beside Glance's and Ceph's own; JSON=1.
 	@$(BIN)/python -m lab packages --for ceph --install >&2
-	@$(BIN)/python -m lab up --kind ceph >&2
+	@$(BIN)/python -m lab up --kind ceph --in-memory >&2
 	@$(BIN)/python -m benchmarks.cold
 
 bench-wan: packages $(BIN)/.synced  ## The same over 200 Mbit/s and 80 ms, as root; JSON=1.
@@ -98,7 +98,7 @@ bench-wan: packages $(BIN)/.synced  ## The same over 200 Mbit/s and 80 ms, as ro
 
 bench-guests: packages $(BIN)/.synced  ## What a guest's disk feels of a copy; JSON=1.
 	@$(BIN)/python -m lab packages --for ceph --install >&2
-	@$(BIN)/python -m lab up --kind ceph >&2
+	@$(BIN)/python -m lab up --kind ceph --in-memory >&2
 	@$(BIN)/python -m benchmarks.guest_latency
 
 # Without uWSGI and Apache the tests of them are skipped, and say so.

@@ -31,6 +31,7 @@ from lab import verbs
 from lab.files import alone
 from lab.glance import DOOR
 from lab.layout import Layout, standard
+from lab.memory import is_in_memory
 
 LAB = standard("ceph")
 _SHAPES = {"sparse": SPARSE, "large": LARGE, "full": FULL}
@@ -229,10 +230,12 @@ def known(
 
 def machine() -> str:
     """Return what the figures were taken on."""
+    where = "in memory" if is_in_memory(LAB.home) else "on its disk"
     return (
         f"{platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}, librbd {rbd.RBD().version()}, two clusters of "
-        f"one OSD each on this machine; load {os.getloadavg()[0]:.1f} at the end"
+        f"one OSD each on this machine, {where}; load {os.getloadavg()[0]:.1f} at the "
+        f"end"
     )
 
 

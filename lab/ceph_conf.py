@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.files import ini
+from lab.memory import is_in_memory
 
 HOST = "127.0.0.1"
 # Below the ports that the kernel gives to outgoing connections.
@@ -13,6 +14,7 @@ _BLOCKS = 40
 _FIRST_DAEMON_PORT = 2
 
 _BLOCK_DEVICE_BYTES = 12 * 1024**3
+_BLOCK_DEVICE_BYTES_IN_MEMORY = 6 * 1024**3
 _OSD_CACHE_BYTES = 64 * 1024**2
 _PLACEMENT_GROUPS = 8
 
@@ -152,6 +154,9 @@ def _monitor(folder: Path) -> dict[str, str]:
 
 
 def _osd(folder: Path) -> dict[str, str]:
+    device = (
+        _BLOCK_DEVICE_BYTES_IN_MEMORY if is_in_memory(folder) else _BLOCK_DEVICE_BYTES
+    )
     return {
         "osd_data": str(folder / "osd"),
         "keyring": str(folder / "osd/keyring"),
@@ -166,7 +171,7 @@ def _osd(folder: Path) -> dict[str, str]:
         "osd_mon_shutdown_timeout": "1",
         "bluestore_block_create": "true",
         # Sparse, but in use it grows to this.
-        "bluestore_block_size": str(_BLOCK_DEVICE_BYTES),
+        "bluestore_block_size": str(device),
         "bluestore_block_db_create": "false",
         "bluestore_block_wal_create": "false",
         "bluestore_cache_autotune": "false",

@@ -66,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     up = add("up", _up, "make what is missing, start what is not running")
     _kind_word(up)
     _stock_word(up)
+    up.add_argument(
+        "--in-memory",
+        action="store_true",
+        help="a lab that is not made yet is made in memory, if there is room",
+    )
     _kind_word(add("down", _down, "stop everything; the data stays"))
     keeps = "stop everything and remove the data; lab/run/cache/ stays"
     _kind_word(add("wipe", _wipe, keeps))
@@ -189,7 +194,7 @@ def _up(chosen: argparse.Namespace) -> int:
     watch = Stopwatch()
     lab = KINDS[chosen.kind]()
     with alone(lab.layout.lock):
-        verbs.up(lab, _say, stock=chosen.stock)
+        verbs.up(lab, _say, stock=chosen.stock, in_memory=chosen.in_memory)
     for service in lab.services:
         _say(f"{service.name} is at {service.address}")
     _say(f"{lab.layout.manifest} has the rest; up in {watch.seconds:.1f} s")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from lab import memory
 from lab.daemon import Daemon
 from lab.errors import LabError
 from lab.kinds import Lab
@@ -21,17 +22,25 @@ _OF_BENCHES = ("gunicorn", "qemu-system")
 _BENCH_WITHIN_SECONDS = 5.0
 
 
-def up(lab: Lab, say: Callable[[str], None], *, stock: bool = False) -> None:
+def up(
+    lab: Lab,
+    say: Callable[[str], None],
+    *,
+    stock: bool = False,
+    in_memory: bool = False,
+) -> None:
     """Make what is missing and start what is not running, side by side.
 
     Args:
         lab: Which lab.
         say: What is told about each step.
         stock: Whether computes that are started run Nova's own program.
+        in_memory: Whether a lab that is not made yet is made in memory, if it fits.
 
     Raises:
         LabError: Steps that failed, all of them.
     """
+    memory.prepare(lab.layout.home, say, wanted=in_memory)
     lab.begin()
     for service in lab.services:
         if isinstance(service, Daemon):
@@ -106,7 +115,7 @@ def clear_benches(layout: Layout) -> None:
 def wipe(lab: Lab) -> None:
     """Stop everything and remove the kind's folder; keep the cache."""
     down(lab)
-    shutil.rmtree(lab.layout.home, ignore_errors=True)
+    memory.remove(lab.layout.home)
     if lab.layout.home.exists():
         message = (
             f"Not all of {lab.layout.home} could be removed: whose files are they?"
