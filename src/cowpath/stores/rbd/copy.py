@@ -20,7 +20,7 @@ from cowpath.stores.rbd._comparing import LANES
 from cowpath.stores.rbd._drafts import RbdDraft, Target
 from cowpath.stores.rbd._leases import Lease
 from cowpath.stores.rbd._leftovers import Leftovers
-from cowpath.stores.rbd._librados import Librados, bound_memory
+from cowpath.stores.rbd._librados import Librados, bound_memory, give_memory_back
 from cowpath.stores.rbd._originals import RbdOriginal
 from cowpath.stores.rbd._places import SNAPSHOT, Place, parse
 from cowpath.stores.rbd._resuming import begin, check_closed, check_unneeded, is_ours
@@ -95,6 +95,7 @@ class RbdImageStore:
         what = f"copy image {image_id(image.id)} to pool {self._pool}"
         self._check(image)
         with self._cluster.doing(what, caps=self._writes), ExitStack() as leaving:
+            leaving.callback(give_memory_back)
             self._check_unlisted(image)
             target = self._target(image, terms)
             lease = self._taken(target)
