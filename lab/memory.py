@@ -38,11 +38,13 @@ def prepare(home: Path, say: Callable[[str], None], *, wanted: bool) -> None:
     elif wanted and not _has_room():
         say(f"{home} comes to lie on the disk: there is too little room in memory")
     elif wanted:
-        made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=MEMORY))
-        # As any folder of a lab: guests run as somebody else.
-        made.chmod(0o755)
-        home.parent.mkdir(parents=True, exist_ok=True)
-        home.symlink_to(made)
+        _make(home)
+
+
+def prepare_beside(home: Path, lab: Path) -> None:
+    """Make a folder that is not there yet in memory, if a lab is; else nothing."""
+    if is_in_memory(lab):
+        _make(home)
 
 
 def remove(home: Path) -> None:
@@ -51,6 +53,14 @@ def remove(home: Path) -> None:
         shutil.rmtree(home.readlink(), ignore_errors=True)
         home.unlink()
     shutil.rmtree(home, ignore_errors=True)
+
+
+def _make(home: Path) -> None:
+    made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=MEMORY))
+    # As any folder of a lab: guests run as somebody else.
+    made.chmod(0o755)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    home.symlink_to(made)
 
 
 def _has_room() -> bool:

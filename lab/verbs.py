@@ -1,6 +1,5 @@
 """What can be done with a lab."""
 
-import shutil
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -109,7 +108,7 @@ def clear_benches(layout: Layout) -> None:
         for program in _OF_BENCHES:
             if not end(program, bench.home, grace_seconds=_BENCH_WITHIN_SECONDS):
                 raise LabError(f"A {program} of {bench.home} cannot be ended.")
-        shutil.rmtree(bench.home, ignore_errors=True)
+        memory.remove(bench.home)
 
 
 def wipe(lab: Lab) -> None:

@@ -59,3 +59,13 @@ def test_is_on_the_disk_where_there_is_no_room(
     memory.prepare(home, said.append, wanted=True)
     assert not home.is_symlink()
     assert "too little room" in said[0]
+
+
+def test_what_lies_beside_a_lab_is_where_it_is(home: Path) -> None:
+    beside = home.with_name("bench")
+    memory.prepare_beside(beside, home)
+    assert not beside.is_symlink()
+    memory.prepare(home, print, wanted=True)
+    memory.prepare_beside(beside, home)
+    assert memory.is_in_memory(beside)
+    assert beside.resolve() != home.resolve()
