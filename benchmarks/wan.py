@@ -182,7 +182,7 @@ def measure_shape(
             report.add(meter, method, source)
     print(
         f"{source.shape.name} over {chosen.mbit:g} Mbit/s and {chosen.rtt_ms:g} ms "
-        f"to and fro: {least:.2f} s at least"
+        f"there and back: {least:.2f} s at least"
     )
     print("\n".join(report.lines()))
     return report.shares()
