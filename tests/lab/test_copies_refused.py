@@ -1,7 +1,10 @@
 """Copies that Glance refuses, or that lose their image: one request, and the cure."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from tests.lab.proxy import Proxy
 
 pytestmark = pytest.mark.lab
 
+_BETWEEN_CHANGES = 0.2
 _JSON = {"COWPATH_PROGRESS": "json"}
 _QUOTA = (
     "User member-project has exceeded their limit for image_size_total: 10 MiB used, "
@@ -173,17 +177,36 @@ def test_made_private_meanwhile(bench: Bench, tmp_path: Path) -> None:
     """Whose copy was asked for by the service: the caller sees it no more.
 
     Glance saves the image as it loaded it at the end of each step, and it is public
-    again: so the step has to last longer than the time between two looks.
+    again: so it is made private again, too, as often as that may be.
     """
     image = bench.upload(noise(40), store="edge2", visibility="public")
     conf = _serving(bench, tmp_path)
     private = [{"op": "replace", "path": "/visibility", "value": "private"}]
-    with _staging(bench, image, conf, "lab-member") as ended:
-        bench.patch(image, private)
+    change = partial(bench.patch, image, private)
+    with ExitStack() as stack, _staging(bench, image, conf, "lab-member") as ended:
+        change()
+        stack.enter_context(_again_and_again(change))
     (ran,) = ended
     _refused(ran, 3, image, "was deleted, or is not ours to see any more")
     assert bench.copies(image) == 1
     _is_over(bench, image)
+
+
+@contextmanager
+def _again_and_again(change: Callable[[], object]) -> Iterator[None]:
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(_BETWEEN_CHANGES):
+            change()
+
+    with ThreadPoolExecutor(1) as pool:
+        repeating = pool.submit(repeat)
+        try:
+            yield
+        finally:
+            over.set()
+        repeating.result()
 
 
 def _is_over(bench: Bench, image: str) -> None:
