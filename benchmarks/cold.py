@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import rbd
 
@@ -228,9 +229,13 @@ def known(
         yield sources
 
 
-def machine() -> str:
-    """Return what the figures were taken on."""
-    where = "in memory" if is_in_memory(LAB.home) else "on its disk"
+def machine(home: Path = LAB.home) -> str:
+    """Return what the figures were taken on.
+
+    Args:
+        home: The folder of the lab.
+    """
+    where = "in memory" if is_in_memory(home) else "on its disk"
     return (
         f"{platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}, librbd {rbd.RBD().version()}, two clusters of "

@@ -30,6 +30,7 @@ from benchmarks.cold_shapes import FULL, SPARSE, TWICE, Shape
 from benchmarks.signals import leave_in_order
 from cowpath.core.transfer import Verify
 from lab import verbs
+from lab.layout import standard
 from lab.wan import Link, WanLab
 
 _GLANCE, _THIN = "Glance copy-image", "the same, thin provisioning"
@@ -198,7 +199,7 @@ def main() -> int:
     parser.add_argument("--method", action="append", help="those with this in the name")
     parser.add_argument("--shape", nargs="+", choices=_SHAPES, default=list(_SHAPES))
     shares = measure(parser.parse_args())
-    print(machine())
+    print(machine(standard("wan").home))
     if os.environ.get("JSON") == "1":
         print(
             json.dumps(

@@ -80,6 +80,7 @@ def test_killed_before_a_step_of_glance(
     copying.succeeds()
 
 
+@pytest.mark.soak
 def test_killed_three_times(door: DoorBench) -> None:
     """As often as it is taken up again; nothing is copied twice."""
     copying = _slow(door, 32)
