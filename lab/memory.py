@@ -32,7 +32,9 @@ def prepare(home: Path, say: Callable[[str], None], *, wanted: bool) -> None:
         wanted: Not: only a lab that was in memory is put there again.
     """
     if home.is_symlink():
-        home.readlink().mkdir(exist_ok=True)
+        if not home.exists():
+            home.unlink()
+            _make(home)
     elif wanted and home.exists():
         say(f"{home} is on the disk: wipe the lab first to have it in memory")
     elif wanted and not _has_room():

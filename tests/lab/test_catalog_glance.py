@@ -29,6 +29,8 @@ _ADMIN = "admin:admin-project:admin"
 class LabDoors(CatalogDoors):
     """Doors by plain HTTP and by the stores' own directories."""
 
+    loses_tasks = True
+
     def __init__(self, lab: dict[str, Any]) -> None:
         self.lab = lab
         self.clock = SystemClock()

@@ -22,6 +22,8 @@ class CatalogDoors(ABC):
         default_store: Where uploads go.
         edge: Another store.
         similar: A third store, whose name begins like `edge`'s.
+        loses_tasks: It takes its lock before it saves the task: who asks in between
+            takes that for one that was forgotten, and one of two accepted tasks fails.
     """
 
     catalog: Catalog
@@ -30,6 +32,7 @@ class CatalogDoors(ABC):
     default_store = StoreName("central")
     edge = StoreName("edge1")
     similar = StoreName("edge10")
+    loses_tasks = False
 
     @abstractmethod
     def upload(

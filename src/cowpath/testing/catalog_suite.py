@@ -273,11 +273,9 @@ class CatalogSuite(ABC):
         # One, unless its copy was over before the last of them asked.
         assert taken
         assert all(told[store, CopyAnswer.ACCEPTED] == 1 for store in taken)
-        # Glance takes the lock before it saves the task: who asks in between takes it
-        # for one that was forgotten, and one of the two tasks that were accepted fails.
         arrived = _ended(glance, image).stores - {glance.default_store}
         assert arrived
-        assert arrived <= taken
+        assert arrived == taken or (glance.loses_tasks and arrived < taken)
 
     def test_an_unknown_store_is_named_with_those_there_are(
         self, glance: CatalogDoors

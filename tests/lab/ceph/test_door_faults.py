@@ -284,13 +284,13 @@ def test_memory(door: DoorBench, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_progress_is_seen_from_outside(door: DoorBench, tmp_path: Path) -> None:
     bench = door.bench
-    image = bench.upload(noise(40), store=EDGE)
+    # Looks are seconds apart, and more on a busy machine.
+    image = bench.upload(noise(64), store=EDGE)
     begun = bench.begin(tmp_path, "image", "place", image, site=CENTRAL)
     ran = begun.end()
     assert ran.code == 0, ran
     present = [each["present"] for each in ran.told("CopyProgress")]
     assert present == sorted(present)
-    seen = {each for each in present if 0 < each < 40 * 2**20}
-    # Looks are seconds apart, and more on a busy machine.
-    assert len(seen) > 1, ran.events
+    seen = {each for each in present if 0 < each < 64 * 2**20}
+    assert len(seen) > 2, ran.events
     door.is_whole(image, CENTRAL)
