@@ -42,11 +42,32 @@ def test_a_location_whose_answer_got_lost_is_listed(
     assert len(rows) == 2
 
 
+def test_a_database_that_is_locked_for_a_while_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy is done: it is not left to the next look, a minute later."""
+    add, refusals = world.db.image_location_add, iter(range(5))
+
+    def busy(*args: Any) -> None:
+        if next(refusals, None) is not None:
+            raise db_exception.DBError("database is locked")
+        add(*args)
+
+    pauses: list[float] = []
+    monkeypatch.setattr("oslo_db.api.time.sleep", pauses.append)
+    monkeypatch.setattr(world.db, "image_location_add", busy)
+    image = world.image()
+    task = world.task(image)
+    world.run(world.flow(image, task, "edge1"))
+    assert _is_whole(world, image, task)
+    assert pauses
+
+
 def test_where_nothing_can_be_listed_the_copy_waits_for_the_next_look(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: Any) -> None:
-        raise db_exception.DBConnectionError
+        raise db_exception.DBError
 
     image = world.image()
     task = world.task(image)

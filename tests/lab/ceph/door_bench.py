@@ -226,12 +226,6 @@ class Copying:
         os.kill(worker, signal.SIGCONT)
         return False
 
-    def kill_before(self, step: "Step", moment: Callable[[], bool]) -> None:
-        """Kill its process when Glance's database does not let it take a step."""
-        with self.door.refusing(step, self.image):
-            self.door.bench.wait(moment, f"{moment} of {self.image}", every=0.01)
-            self.kill()
-
     # What came of it
 
     def over(self, within: float = 100) -> Task:

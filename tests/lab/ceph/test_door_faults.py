@@ -75,8 +75,11 @@ def test_killed_before_a_step_of_glance(
     door: DoorBench, step: Step, moment: str
 ) -> None:
     """Its bytes are proved and have their name already."""
-    copying = _fast(door)
-    copying.kill_before(step, getattr(copying, moment))
+    image = door.bench.upload(noise(48), store=CENTRAL)
+    with door.refusing(step, image):
+        copying = door.copy(image, EDGE)
+        door.bench.wait(getattr(copying, moment), moment, every=0.01)
+        copying.kill()
     copying.succeeds()
 
 

@@ -76,8 +76,11 @@ class Ledger:
         Raises:
             GoneError: It was deleted.
         """
+        return self._try(self._row)
+
+    def _row(self) -> Row:
         try:
-            found: Row = self._try(self._db.image_get, self._context, self.image)
+            found: Row = self._db.image_get(self._context, self.image)
         except exception.NotFound:
             found = {"deleted": True}
         # An administrator sees deleted images too.
@@ -145,19 +148,15 @@ class Ledger:
         kept = crypt.urlsafe_encrypt(key, url) if key else url
         facts = {"url": kept, "metadata": {"store": store}, "status": "active"}
         try:
-            # Not twice: whether the first was done is to be seen.
-            self._db.image_location_add(self._context, self.image, facts)
-        except db_exception.DBError:
-            if not has_location(self.row(), store):
-                self._try_again(store, facts)
-
-    def _try_again(self, store: str, facts: Row) -> None:
-        """Add a location once more after an error, of which it is not known."""
-        try:
-            self._db.image_location_add(self._context, self.image, facts)
+            self._try(self._list, store, facts)
         except db_exception.DBError:
             if not has_location(self.row(), store):
                 raise
+
+    def _list(self, store: str, facts: Row) -> None:
+        # Not twice: whether an earlier try was done is to be seen.
+        if not has_location(self._row(), store):
+            self._db.image_location_add(self._context, self.image, facts)
 
     def add_again(self, store: str, location: Location) -> bool:
         """Add a location that a user's save dropped; tell whether one had.
